@@ -1,0 +1,1 @@
+"""What is due: pure functions over events and tables."""
