@@ -85,7 +85,8 @@ class Charge(NamedTuple):
     """One billable line that is due, or held with its reason.
 
     `slot` names the counted unit (`management/C1/3`) that the line is, where it is one: its date may move while
-    it stays the same unit. `dated_by` is the event whose patient, visit and insurance the line carries.
+    it stays the same unit; with `keeps_date` (knob `redate_posted: false`) a sent unit keeps its sent date.
+    `dated_by` is the event whose patient, visit and insurance the line carries.
     """
 
     bill: Bill
@@ -105,6 +106,7 @@ class Charge(NamedTuple):
     events: tuple[str, ...]
     why: tuple[Why, ...]
     note: str = ""
+    keeps_date: bool = False
 
 
 class Flag(NamedTuple):
@@ -157,3 +159,28 @@ class Correction(NamedTuple):
     cause: str
     charge: Charge | None = None
     credits: Standing | None = None
+
+
+class Corrections(NamedTuple):
+    """What to say, in order, and the work items that arise from keeping what was said."""
+
+    corrections: tuple[Correction, ...]
+    flags: tuple[Flag, ...]
+
+
+class Posting(NamedTuple):
+    """One charge or credit said to a destination, with the id that it keeps for ever.
+
+    `line` is the billed line (for a credit, the line taken back), `units` this posting's own units, `credits`
+    the id of the charge posting that a credit takes back, `message` the number of the stored message whose
+    patient, visit and insurance it carries, `posted` the facility date on which it was first written.
+    """
+
+    id: str
+    kind: PostingKind
+    destination: str
+    line: Charge
+    units: int
+    credits: str | None
+    message: int
+    posted: date
