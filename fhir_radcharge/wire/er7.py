@@ -1,0 +1,378 @@
+"""Turn HL7 v2 bytes into segments and fields without loss, and typed values back into bytes."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import NamedTuple
+
+from fhir_radcharge.errors import MessageError
+from fhir_radcharge.wire.charset import Decoded, decoded
+
+NULL = '""'  # the explicit null: "delete what you have", which differs from an empty field
+
+# Only what may follow a message in a frame or file without meaning anything.
+_BLANK = " \t\x00\x1a"
+_HEADERS = ("MSH", "FHS", "BHS")
+# Names met in charge messages; any other is checked letter by letter. A second MSH is an error, so it is not here.
+_USUAL = frozenset(
+    ["EVN", "PID", "PD1", "PV1", "PV2", "FT1", "NTE", "PR1", "DG1", "DRG", "IN1", "IN2", "IN3", "GT1", "ACC"]
+    + [
+        "AL1",
+        "DB1",
+        "OBR",
+        "OBX",
+        "ORC",
+        "ROL",
+        "TQ1",
+        "SFT",
+        "UAC",
+        "PRT",
+        "BLG",
+        "MSA",
+        "ERR",
+        "ZCH",
+        "DSC",
+    ]
+)
+_NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
+_FORMATTING = re.compile(r"[HN]|\.[a-z]{2}.*|[CM](?:[0-9A-Fa-f]{2})+|Z.*", re.DOTALL)
+
+
+class Delimiters(NamedTuple):
+    """MSH-1 and the characters of MSH-2; one that a message does not declare is empty."""
+
+    field: str = "|"
+    component: str = "^"
+    repetition: str = "~"
+    escape: str = "\\"
+    subcomponent: str = "&"
+    truncation: str = ""
+
+    @property
+    def encoding(self) -> str:
+        """Return the text of MSH-2."""
+        return "".join(self[1:])
+
+
+STANDARD = Delimiters()
+
+
+class Message:
+    """One message: its segments as raw, escaped fields in HL7's numbering, and the bytes it came as.
+
+    `segments[n][0]` is the name and `segments[n][f]` field f; in MSH, field 1 is the separator and field 2
+    the encoding characters. Fields may be changed in place; `write_message` notices.
+    """
+
+    __slots__ = ("charset", "delimiters", "raw", "segments", "warnings")
+
+    def __init__(
+        self,
+        delimiters: Delimiters,
+        segments: list[list[str]],
+        charset: str = "utf-8",
+        raw: bytes = b"",
+        warnings: tuple[str, ...] = (),
+    ) -> None:
+        self.delimiters = delimiters
+        self.segments = segments
+        self.charset = charset
+        self.raw = raw
+        self.warnings = warnings
+
+    def all(self, name: str) -> list[list[str]]:
+        """Return every segment of that name, in order."""
+        return [segment for segment in self.segments if segment[0] == name]
+
+    def first(self, name: str) -> list[str]:
+        """Return the first segment of that name; [], in which every field is absent, if there is none."""
+        return next((segment for segment in self.segments if segment[0] == name), [])
+
+
+def read_message(raw: bytes, charset: str | None = None) -> Message:
+    """Read one message; raise MessageError with its place if these bytes are not exactly one.
+
+    `charset` is the sender's configured character set and outranks MSH-18.
+    """
+    body = raw if raw.startswith(b"MSH") else _opened(raw)
+    delimiters = _delimiters(body[3:10])
+    told = _decoded(body, delimiters, charset)
+    text = told.text
+    if "\n" in text:
+        text = text.replace("\r\n", "\r").replace("\n", "\r")
+    separator = delimiters.field
+    segments = [line.split(separator) for line in text.split("\r") if line]
+    if not _USUAL.issuperset([segment[0] for segment in segments[1:]]):
+        segments = _checked(segments)
+    segments[0].insert(1, separator)
+    return Message(delimiters, segments, told.charset, raw, told.warnings)
+
+
+def write_message(message: Message) -> bytes:
+    """Return the very bytes that were read if no field has changed, else all segments, each ended by CR.
+
+    A field that would become two fields or a second segment is refused: it was not escaped.
+    """
+    if message.raw and read_message(message.raw, message.charset).segments == message.segments:
+        return message.raw
+    lines = [_line(segment, message.delimiters.field, n) for n, segment in enumerate(message.segments, 1)]
+    try:
+        return "\r".join([*lines, ""]).encode(message.charset)
+    except UnicodeEncodeError:
+        raise MessageError(
+            "MSH-18",
+            f"a character of the message does not exist in {message.charset}",
+            "write the message as UNICODE UTF-8",
+            "102",
+        ) from None
+
+
+def text(
+    message: Message,
+    segment: Sequence[str],
+    field: int,
+    component: int = 1,
+    subcomponent: int = 1,
+    repetition: int = 1,
+) -> str:
+    """Return one decoded value; "" if it is absent, and '""' for the explicit null."""
+    if field >= len(segment):
+        return ""
+    value = segment[field]
+    if not value or (field < 3 and segment[0] in _HEADERS):
+        return value
+    d = message.delimiters
+    value = _nth(value, d.repetition, repetition)
+    value = _nth(value, d.component, component)
+    value = _nth(value, d.subcomponent, subcomponent)
+    return unescape(value, d) if d.escape and d.escape in value else value
+
+
+def repetitions(field: str, d: Delimiters) -> list[str]:
+    """Return the raw repetitions of a field; [] if it is empty."""
+    if not field:
+        return []
+    return field.split(d.repetition) if d.repetition else [field]
+
+
+def components(field: str, d: Delimiters) -> list[str]:
+    """Return the raw components of one repetition; [] if it is empty."""
+    if not field:
+        return []
+    return field.split(d.component) if d.component else [field]
+
+
+def subcomponents(component: str, d: Delimiters) -> list[str]:
+    """Return the raw sub-components of one component; [] if it is empty."""
+    if not component:
+        return []
+    return component.split(d.subcomponent) if d.subcomponent else [component]
+
+
+def unescape(text: str, d: Delimiters) -> str:
+    """Decode the escapes of one leaf value, once; give it leaves only, or a decoded delimiter will split.
+
+    Characters are decoded (F S T R E P and X with hexadecimal bytes). Formatting and character-set escapes
+    (H N .br C M Z) stay as they are, and so does what is no escape: unknown, unterminated, odd hexadecimal.
+    """
+    mark = d.escape
+    if not mark or mark not in text:
+        return text
+    out: list[str] = []
+    at = 0
+    while (begin := text.find(mark, at)) >= 0 and (end := text.find(mark, begin + 1)) >= 0:
+        out.append(text[at:begin])
+        character = _meaning(text[begin + 1 : end], d)
+        # A lone escape character stands for itself, and the next one may begin a real escape.
+        out.append(text[begin:end] if character is None else character)
+        at = end if character is None else end + 1
+    out.append(text[at:])
+    return "".join(out)
+
+
+def escape(text: str, d: Delimiters) -> str:
+    """Encode one leaf value, so that no character of it can end a field, a segment or a frame."""
+    if text.isalnum():
+        return text
+    coded = text.translate(_escapes(d))
+    if not d.escape and coded != text:
+        raise MessageError(
+            "MSH-2",
+            "a value needs an escape, and the message declares no escape character",
+            "declare ^~\\& in MSH-2",
+            "102",
+        )
+    return coded
+
+
+Value = str | int | Decimal | date | datetime | None
+
+
+def encode_component(value: Value, d: Delimiters = STANDARD) -> str:
+    """Return a typed value as an escaped leaf; None becomes "", a datetime keeps its offset from UTC."""
+    match value:
+        case None:
+            return ""
+        case str():
+            return escape(value, d)
+        case bool():
+            raise TypeError("HL7 has no boolean; say Y or N")
+        case int():
+            return str(value)
+        case Decimal():
+            return format(value, "f")
+        case datetime():
+            return value.strftime("%Y%m%d%H%M%S%z")
+        case date():
+            return value.strftime("%Y%m%d")
+
+
+def encode_field(values: Iterable[Value], d: Delimiters = STANDARD) -> str:
+    """Return the components of one repetition as escaped text, without empty ones at the end."""
+    return d.component.join(encode_component(value, d) for value in values).rstrip(d.component)
+
+
+def build_segment(name: str, fields: Mapping[int, str]) -> list[str]:
+    """Return a segment from fields by HL7 number, already encoded; what lies between is empty."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is not a segment name")
+    segment = [name] + [""] * max(fields, default=0)
+    for number, value in fields.items():
+        if number < 1:
+            raise ValueError("fields are numbered from 1")
+        segment[number] = value
+    return segment
+
+
+def _opened(raw: bytes) -> bytes:
+    """Return the bytes from MSH on, behind a byte-order mark and blank lines."""
+    if b"\x00" in raw[:8] or raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise MessageError("MSH-18", "the message is UTF-16 or UTF-32", "send UNICODE UTF-8", "103")
+    body = raw.removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
+    if body.startswith(b"MSH"):
+        return body
+    if body[:3] in (b"FHS", b"BHS"):
+        raise MessageError("segment 1", "this is a batch, not a message", "read it as a batch file", "100")
+    raise MessageError("segment 1", "a message begins with MSH", "check the framing and the file", "100")
+
+
+@lru_cache(maxsize=512)
+def _delimiters(start: bytes) -> Delimiters:
+    """Return the delimiters declared in the seven bytes behind `MSH`."""
+    field = start[:1].decode("latin-1")
+    line = start[1:].decode("latin-1").replace("\n", "\r").partition("\r")[0]
+    encoding, stop, _ = line.partition(field or "|")
+    declared = field + encoding
+    if not field or not encoding or len(encoding) > 5 or (not stop and len(start) == 7):
+        raise MessageError(
+            "MSH-2",
+            "the encoding characters are not one to five, ended by the separator of MSH-1",
+            "declare ^~\\& in MSH-2",
+            "102",
+        )
+    if len(set(declared)) < len(declared) or not all("!" <= c <= "~" and not c.isalnum() for c in declared):
+        raise MessageError(
+            "MSH-2",
+            "a delimiter is a letter, a digit, a control character or declared twice",
+            "declare |^~\\& in MSH-1 and MSH-2",
+            "102",
+        )
+    return Delimiters(field, *(encoding[n : n + 1] for n in range(5)))
+
+
+def _decoded(body: bytes, d: Delimiters, charset: str | None) -> Decoded:
+    """Decode by what the header line declares in MSH-18, which is peeked at as bytes."""
+    end = body.find(b"\r")
+    line = body if end < 0 else body[:end]
+    if b"\n" in line:
+        line = line.partition(b"\n")[0]
+    fields = line.split(d.field.encode("ascii"), 18)
+    declared = fields[17].decode("latin-1").strip() if len(fields) > 17 else ""
+    if d.repetition != "~" and d.repetition:
+        declared = declared.replace(d.repetition, "~")
+    return decoded(body, declared, charset)
+
+
+def _checked(segments: list[list[str]]) -> list[list[str]]:
+    """Leave out blank lines and insist that every other line begins with a segment name."""
+    kept = segments[:1]
+    for segment in segments[1:]:
+        name = segment[0]
+        if len(segment) == 1 and not name.strip(_BLANK):
+            continue
+        if name in _HEADERS:
+            raise MessageError(
+                f"segment {len(kept) + 1}",
+                "a second header: these are several messages",
+                "frame each message by itself, or read the file as a batch",
+                "100",
+            )
+        if not _NAME.fullmatch(name):
+            raise MessageError(
+                f"segment {len(kept) + 1}",
+                "the line does not begin with a segment name",
+                "escape line ends inside a field as \\.br\\ or \\X0D\\",
+                "100",
+            )
+        kept.append(segment)
+    return kept
+
+
+def _line(segment: Sequence[str], separator: str, number: int) -> str:
+    """Return one segment as text, if it still is one segment with as many fields when it is read."""
+    fields = segment if segment[0] not in _HEADERS else [segment[0], *segment[2:]]
+    line = separator.join(fields)
+    if line.count(separator) != len(fields) - 1 or any(c in line for c in "\r\n\x0b\x1c"):
+        raise MessageError(
+            f"segment {number}",
+            "a field holds a bare separator, line end or framing byte",
+            "escape the value before it is put into a field",
+            "102",
+        )
+    return line
+
+
+def _nth(value: str, delimiter: str, number: int) -> str:
+    if not delimiter or delimiter not in value:
+        return value if number == 1 else ""
+    parts = value.split(delimiter, number)
+    return parts[number - 1] if number <= len(parts) else ""
+
+
+def _meaning(body: str, d: Delimiters) -> str | None:
+    """Return what stands for the escape with this body; None if it is no escape."""
+    character = _characters(d).get(body)
+    if character is not None:
+        return character
+    if body[:1] == "X" and len(body) > 1:
+        return _hexadecimal(body[1:])
+    return f"{d.escape}{body}{d.escape}" if _FORMATTING.fullmatch(body) else None
+
+
+def _hexadecimal(digits: str) -> str | None:
+    try:
+        raw = bytes.fromhex(digits) if digits.isalnum() else b""
+    except ValueError:
+        return None
+    if not raw:
+        return None
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")  # every byte has a meaning there
+
+
+@lru_cache(maxsize=64)
+def _characters(d: Delimiters) -> dict[str, str]:
+    letters = zip("FSRETP", d, strict=True)  # in the order of MSH-1 and MSH-2
+    return {letter: character for letter, character in letters if character}
+
+
+@lru_cache(maxsize=64)
+def _escapes(d: Delimiters) -> dict[int, str]:
+    """Return the translation of delimiters to letters and of C0 controls and DEL to hexadecimal."""
+    mark = d.escape
+    table = {code: f"{mark}X{code:02X}{mark}" for code in (*range(0x20), 0x7F)}
+    return table | {ord(character): f"{mark}{letter}{mark}" for letter, character in _characters(d).items()}
