@@ -1,62 +1,52 @@
 """Turn HL7 v2 bytes into segments and fields without loss, and typed values back into bytes."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
-from decimal import Decimal
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 from fhir_radcharge.errors import MessageError
-from fhir_radcharge.wire.charset import Decoded, decoded
+from fhir_radcharge.wire.charset import decoded
+from fhir_radcharge.wire.escapes import (
+    STANDARD,
+    Delimiters,
+    Value,
+    encode_component,
+    encode_field,
+    escape,
+    unescape,
+)
+
+__all__ = [
+    "NULL",
+    "STANDARD",
+    "Delimiters",
+    "Message",
+    "Value",
+    "build_segment",
+    "components",
+    "encode_component",
+    "encode_field",
+    "escape",
+    "opening",
+    "read_message",
+    "repetitions",
+    "subcomponents",
+    "text",
+    "unescape",
+    "write_message",
+]
 
 NULL = '""'  # the explicit null: "delete what you have", which differs from an empty field
 
 # Only what may follow a message in a frame or file without meaning anything.
 _BLANK = " \t\x00\x1a"
 _HEADERS = ("MSH", "FHS", "BHS")
-# Names met in charge messages; any other is checked letter by letter. A second MSH is an error, so it is not here.
+# Names met in charge messages; any other is checked letter by letter. MSH is not here: a second is an error.
 _USUAL = frozenset(
-    ["EVN", "PID", "PD1", "PV1", "PV2", "FT1", "NTE", "PR1", "DG1", "DRG", "IN1", "IN2", "IN3", "GT1", "ACC"]
-    + [
-        "AL1",
-        "DB1",
-        "OBR",
-        "OBX",
-        "ORC",
-        "ROL",
-        "TQ1",
-        "SFT",
-        "UAC",
-        "PRT",
-        "BLG",
-        "MSA",
-        "ERR",
-        "ZCH",
-        "DSC",
-    ]
-)
+    ("EVN", "PID", "PD1", "PV1", "PV2", "FT1", "NTE", "PR1", "DG1", "DRG", "IN1", "IN2", "IN3", "GT1", "ACC",
+     "AL1", "DB1", "OBR", "OBX", "ORC", "ROL", "TQ1", "SFT", "UAC", "PRT", "BLG", "MSA", "ERR", "ZCH", "DSC")
+)  # fmt: skip
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
-_FORMATTING = re.compile(r"[HN]|\.[a-z]{2}.*|[CM](?:[0-9A-Fa-f]{2})+|Z.*", re.DOTALL)
-
-
-class Delimiters(NamedTuple):
-    """MSH-1 and the characters of MSH-2; one that a message does not declare is empty."""
-
-    field: str = "|"
-    component: str = "^"
-    repetition: str = "~"
-    escape: str = "\\"
-    subcomponent: str = "&"
-    truncation: str = ""
-
-    @property
-    def encoding(self) -> str:
-        """Return the text of MSH-2."""
-        return "".join(self[1:])
-
-
-STANDARD = Delimiters()
 
 
 class Message:
@@ -96,9 +86,8 @@ def read_message(raw: bytes, charset: str | None = None) -> Message:
 
     `charset` is the sender's configured character set and outranks MSH-18.
     """
-    body = raw if raw.startswith(b"MSH") else _opened(raw)
-    delimiters = _delimiters(body[3:10])
-    told = _decoded(body, delimiters, charset)
+    body, delimiters, line = opening(raw)
+    told = decoded(body, _declared(line, delimiters), charset)
     text = told.text
     if "\n" in text:
         text = text.replace("\r\n", "\r").replace("\n", "\r")
@@ -108,6 +97,17 @@ def read_message(raw: bytes, charset: str | None = None) -> Message:
         segments = _checked(segments)
     segments[0].insert(1, separator)
     return Message(delimiters, segments, told.charset, raw, told.warnings)
+
+
+def opening(raw: bytes) -> tuple[bytes, Delimiters, bytes]:
+    """Return the bytes from MSH on, the delimiters, and the line of MSH: the cheap part of reading."""
+    body = raw if raw.startswith(b"MSH") else _opened(raw)
+    delimiters = _delimiters(body[3:10])
+    end = body.find(b"\r")
+    line = body if end < 0 else body[:end]
+    if b"\n" in line:
+        line = line.partition(b"\n")[0]
+    return body, delimiters, line
 
 
 def write_message(message: Message) -> bytes:
@@ -171,69 +171,6 @@ def subcomponents(component: str, d: Delimiters) -> list[str]:
     return component.split(d.subcomponent) if d.subcomponent else [component]
 
 
-def unescape(text: str, d: Delimiters) -> str:
-    """Decode the escapes of one leaf value, once; give it leaves only, or a decoded delimiter will split.
-
-    Characters are decoded (F S T R E P and X with hexadecimal bytes). Formatting and character-set escapes
-    (H N .br C M Z) stay as they are, and so does what is no escape: unknown, unterminated, odd hexadecimal.
-    """
-    mark = d.escape
-    if not mark or mark not in text:
-        return text
-    out: list[str] = []
-    at = 0
-    while (begin := text.find(mark, at)) >= 0 and (end := text.find(mark, begin + 1)) >= 0:
-        out.append(text[at:begin])
-        character = _meaning(text[begin + 1 : end], d)
-        # A lone escape character stands for itself, and the next one may begin a real escape.
-        out.append(text[begin:end] if character is None else character)
-        at = end if character is None else end + 1
-    out.append(text[at:])
-    return "".join(out)
-
-
-def escape(text: str, d: Delimiters) -> str:
-    """Encode one leaf value, so that no character of it can end a field, a segment or a frame."""
-    if text.isalnum():
-        return text
-    coded = text.translate(_escapes(d))
-    if not d.escape and coded != text:
-        raise MessageError(
-            "MSH-2",
-            "a value needs an escape, and the message declares no escape character",
-            "declare ^~\\& in MSH-2",
-            "102",
-        )
-    return coded
-
-
-Value = str | int | Decimal | date | datetime | None
-
-
-def encode_component(value: Value, d: Delimiters = STANDARD) -> str:
-    """Return a typed value as an escaped leaf; None becomes "", a datetime keeps its offset from UTC."""
-    match value:
-        case None:
-            return ""
-        case str():
-            return escape(value, d)
-        case bool():
-            raise TypeError("HL7 has no boolean; say Y or N")
-        case int():
-            return str(value)
-        case Decimal():
-            return format(value, "f")
-        case datetime():
-            return value.strftime("%Y%m%d%H%M%S%z")
-        case date():
-            return value.strftime("%Y%m%d")
-
-
-def encode_field(values: Iterable[Value], d: Delimiters = STANDARD) -> str:
-    """Return the components of one repetition as escaped text, without empty ones at the end."""
-    return d.component.join(encode_component(value, d) for value in values).rstrip(d.component)
-
-
 def build_segment(name: str, fields: Mapping[int, str]) -> list[str]:
     """Return a segment from fields by HL7 number, already encoded; what lies between is empty."""
     if not _NAME.fullmatch(name):
@@ -282,17 +219,11 @@ def _delimiters(start: bytes) -> Delimiters:
     return Delimiters(field, *(encoding[n : n + 1] for n in range(5)))
 
 
-def _decoded(body: bytes, d: Delimiters, charset: str | None) -> Decoded:
-    """Decode by what the header line declares in MSH-18, which is peeked at as bytes."""
-    end = body.find(b"\r")
-    line = body if end < 0 else body[:end]
-    if b"\n" in line:
-        line = line.partition(b"\n")[0]
+def _declared(line: bytes, d: Delimiters) -> str:
+    """Return MSH-18 from the header line, its repetitions parted by `~`."""
     fields = line.split(d.field.encode("ascii"), 18)
     declared = fields[17].decode("latin-1").strip() if len(fields) > 17 else ""
-    if d.repetition != "~" and d.repetition:
-        declared = declared.replace(d.repetition, "~")
-    return decoded(body, declared, charset)
+    return declared.replace(d.repetition, "~") if d.repetition else declared
 
 
 def _checked(segments: list[list[str]]) -> list[list[str]]:
@@ -339,40 +270,3 @@ def _nth(value: str, delimiter: str, number: int) -> str:
         return value if number == 1 else ""
     parts = value.split(delimiter, number)
     return parts[number - 1] if number <= len(parts) else ""
-
-
-def _meaning(body: str, d: Delimiters) -> str | None:
-    """Return what stands for the escape with this body; None if it is no escape."""
-    character = _characters(d).get(body)
-    if character is not None:
-        return character
-    if body[:1] == "X" and len(body) > 1:
-        return _hexadecimal(body[1:])
-    return f"{d.escape}{body}{d.escape}" if _FORMATTING.fullmatch(body) else None
-
-
-def _hexadecimal(digits: str) -> str | None:
-    try:
-        raw = bytes.fromhex(digits) if digits.isalnum() else b""
-    except ValueError:
-        return None
-    if not raw:
-        return None
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")  # every byte has a meaning there
-
-
-@lru_cache(maxsize=64)
-def _characters(d: Delimiters) -> dict[str, str]:
-    letters = zip("FSRETP", d, strict=True)  # in the order of MSH-1 and MSH-2
-    return {letter: character for letter, character in letters if character}
-
-
-@lru_cache(maxsize=64)
-def _escapes(d: Delimiters) -> dict[int, str]:
-    """Return the translation of delimiters to letters and of C0 controls and DEL to hexadecimal."""
-    mark = d.escape
-    table = {code: f"{mark}X{code:02X}{mark}" for code in (*range(0x20), 0x7F)}
-    return table | {ord(character): f"{mark}{letter}{mark}" for letter, character in _characters(d).items()}
