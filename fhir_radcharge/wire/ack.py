@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Literal, NamedTuple
 
 from fhir_radcharge.errors import MessageError
@@ -14,11 +15,13 @@ _CODES: dict[Kind, tuple[str, str]] = {"accept": ("AA", "CA"), "error": ("AE", "
 _ALL_CODES = frozenset(code for codes in _CODES.values() for code in codes)
 _ACCEPT_ACK = frozenset({"AL", "NE", "ER", "SU"})  # HL7 table 0155
 _PLACE = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+)\])?(?:-(\d+)(?:\[(\d+)\])?(?:\.(\d+)(?:\.(\d+))?)?)?")
+_FRAMING = {0x0A: None, 0x0B: None, 0x0D: None, 0x1C: None}
 _CONDITIONS = {  # HL7 table 0357
     "100": "Segment sequence error", "101": "Required field missing", "102": "Data type error",
     "103": "Table value not found", "200": "Unsupported message type", "201": "Unsupported event code",
     "202": "Unsupported processing id", "203": "Unsupported version id", "204": "Unknown key identifier",
-    "205": "Duplicate key identifier", "206": "Application record locked", "207": "Application internal error",
+    "205": "Duplicate key identifier", "206": "Application record locked",
+    "207": "Application internal error",
 }  # fmt: skip
 # MSA-3 has 80 characters in every version that has it.
 _TEXT_CHARACTERS_MAX = 80
@@ -44,8 +47,9 @@ class Header(NamedTuple):
     application_ack: str
 
     def raw(self, field: int) -> str:
-        """Return a field as it was sent, one character for each byte; "" if it is absent."""
-        return self.fields[field] if field < len(self.fields) else ""
+        """Return a field as sent, one character for each byte, without framing bytes; "" if it is absent."""
+        value = self.fields[field] if field < len(self.fields) else ""
+        return value if value.isprintable() else value.translate(_FRAMING)
 
 
 # To answer bytes in which no MSH was found: such an answer names no message.
@@ -53,9 +57,9 @@ NO_HEADER = Header(er7.STANDARD, ("MSH", "|", "^~\\&"), "", "", "", "", "", "", 
 
 
 def header(raw: bytes) -> Header:
-    """Peek at MSH without reading the rest; raise MessageError if there is none or its delimiters are unusable."""
-    body, delimiters, line = er7.opening(raw)
-    # Latin-1 maps bytes to characters one to one, so the answer echoes them whatever the message's charset is.
+    """Peek at MSH without reading the rest; raise MessageError if there is none that can be split."""
+    _, delimiters, line = er7.opening(raw)
+    # Latin-1 maps bytes to characters one to one, so an answer can echo them in any character set.
     parts = line.decode("latin-1").split(delimiters.field)
     parts.insert(1, delimiters.field)
     parts += [""] * (17 - len(parts))
@@ -94,15 +98,15 @@ def answer(
     told = heard if isinstance(heard, Header) else header(heard.raw or er7.write_message(heard))
     d = told.delimiters
     version = _numbers(told.version)
-    remark = er7.escape(_cut(str(errors[0])), d) if errors and version < (2, 7) else ""
+    remark = _said(_cut(str(errors[0])), d) if errors and version < (2, 7) else ""
     lines = [_answer_header(told, control_id, at, version)]
     lines.append(d.field.join(("MSA", code, told.raw(10), remark)).rstrip(d.field))
     if version < (2, 5):
         lines += [_old_err(errors, d, version)] if errors else []
     else:
         lines += [_new_err(error, d) for error in errors]
-    # What is echoed is one character per byte, and what is ours is ASCII but for texts of errors.
-    return "\r".join([*lines, ""]).encode("latin-1", "replace")
+    # What is echoed has one character for each byte, and what is ours is ASCII.
+    return "\r".join([*lines, ""]).encode("latin-1")
 
 
 class AnswerError(NamedTuple):
@@ -137,9 +141,7 @@ def read_answer(raw: bytes) -> Answer:
     msa += [""] * (4 - len(msa))
     code = msa[1].strip().upper()
     if code not in _ALL_CODES:
-        raise MessageError(
-            "MSA-1", "the code is not in HL7 table 0008", "let the receiver answer AA, AE or AR", "103"
-        )
+        raise MessageError("MSA-1", "the code is not in HL7 table 0008", "let it answer AA, AE or AR", "103")
     errors = tuple(error for line in lines if line[0] == "ERR" for error in _errors(line, d))
     return Answer(code, er7.unescape(msa[2].strip(), d), er7.unescape(msa[3].strip(), d), errors)
 
@@ -153,10 +155,8 @@ def _leaf(field: str, d: Delimiters) -> str:
         if mark and mark in leaf:
             leaf = leaf.partition(mark)[0]
     if not leaf.isascii():
-        try:
+        with suppress(UnicodeDecodeError):
             leaf = leaf.encode("latin-1").decode("utf-8")
-        except UnicodeDecodeError:
-            pass
     return er7.unescape(leaf, d).strip()
 
 
@@ -190,17 +190,25 @@ def _answer_header(told: Header, control_id: str, at: str, version: tuple[int, .
     return d.field.join(fields)
 
 
+def _said(text: str, d: Delimiters) -> str:
+    """Return our own words, in ASCII, because the message may be in any character set."""
+    return er7.escape(text.encode("ascii", "replace").decode("ascii"), d)
+
+
 def _cut(text: str) -> str:
     return text if len(text) <= _TEXT_CHARACTERS_MAX else text[: _TEXT_CHARACTERS_MAX - 3] + "..."
 
 
 def _location(place: str) -> list[str]:
-    """Return segment, sequence, field, repetition, component and sub-component of a place such as FT1[2]-6.1."""
+    """Return segment, sequence, field, repetition, component, sub-component of a place like FT1[2]-6.1."""
     match = _PLACE.fullmatch(place)
     if match is None:
         return []
     segment, sequence, *rest = match.groups(default="")
-    return [segment, sequence or "1", *rest]
+    field, repetition, component, subcomponent = rest
+    if component and not repetition:
+        repetition = "1"
+    return [segment, sequence or "1", field, repetition, component, subcomponent]
 
 
 def _old_err(errors: Sequence[MessageError], d: Delimiters, version: tuple[int, ...]) -> str:
@@ -221,8 +229,8 @@ def _new_err(error: MessageError, d: Delimiters) -> str:
     """Return one ERR of 2.5 and later: location, 0357 code, severity, diagnosis and the way out."""
     where = d.component.join(_location(error.place)).rstrip(d.component)
     what = d.component.join([error.code, _CONDITIONS.get(error.code, ""), "HL70357"])
-    diagnosis = er7.escape(error.problem if where else f"{error.place}: {error.problem}", d)
-    return d.field.join(["ERR", "", where, what, "E", "", "", diagnosis, er7.escape(error.remedy, d)])
+    diagnosis = _said(error.problem if where else f"{error.place}: {error.problem}", d)
+    return d.field.join(["ERR", "", where, what, "E", "", "", diagnosis, _said(error.remedy, d)])
 
 
 def _errors(line: Sequence[str], d: Delimiters) -> list[AnswerError]:
