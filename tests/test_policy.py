@@ -1,4 +1,4 @@
-"""Payer profiles: one value of every knob on every day, overrides, origins, and mistakes told with their line."""
+"""Payer profiles: one value of every knob on every day, overrides, origins, and mistakes told by line."""
 
 import re
 from datetime import date

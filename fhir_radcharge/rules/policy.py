@@ -158,6 +158,10 @@ class Policy:
         knob = self._knobs.get(name)
         return knob.problem(value) if knob else f"no knob is called '{name}'; see `knobs` in payers.yaml"
 
+    def starts(self, profile: Profile) -> tuple[date, ...]:
+        """Return the days on which some knob of a profile changes, the first day of all included."""
+        return self._eras[profile.name][0]
+
     @property
     def default(self) -> str:
         """The profile that answers for a payer without one."""
