@@ -34,9 +34,10 @@ def test_the_same_seed_is_the_same_bytes_for_ever() -> None:
 
 def test_the_hash_seed_of_the_process_changes_nothing() -> None:
     code = "from tests.test_simulate_stream import digest; print(digest('aria_like'))"
+    root = os.path.dirname(os.path.dirname(__file__))
     said = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": "77"}, capture_output=True, text=True,
-        check=True, cwd=os.path.dirname(os.path.dirname(__file__)))
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": "77"}, cwd=root, check=True,
+        capture_output=True, text=True)
 
     assert said.stdout.strip() == DIGESTS["aria_like"]
 

@@ -35,9 +35,9 @@ def test_one_fraction_in_a_hospital_is_two_bills() -> None:
 
 def test_radiosurgery_off_campus_carries_po_on_each_hospital_line() -> None:
     assert lines(first("brain_srs", "LINAC3", date(2025, 11, 5))) == [
-        "facility 77295-PO x1 2025-10-29", "facility 77336-PO x1 2025-11-05", "facility 77372-PO x1 2025-11-05",
-        "professional 77263 x1 2025-10-29", "professional 77295-26 x1 2025-10-29",
-        "professional 77432 x1 2025-11-05"]
+        "facility 77295-PO x1 2025-10-29", "facility 77336-PO x1 2025-11-05",
+        "facility 77372-PO x1 2025-11-05", "professional 77263 x1 2025-10-29",
+        "professional 77295-26 x1 2025-10-29", "professional 77432 x1 2025-11-05"]
 
 
 def test_split_ownership_parts_hdr_into_two_bills() -> None:
@@ -53,7 +53,8 @@ def test_two_sessions_of_a_day_are_one_line_of_two_units() -> None:
 
     delivery = [line for line in lines(course) if "G60" in line]
 
-    assert delivery == [f"global G6013 x2 2025-06-{day:02d}" for day in (2, 3, 4, 5, 6, 9, 10, 11, 12, 13, 16, 17)]
+    days = (2, 3, 4, 5, 6, 9, 10, 11, 12, 13, 16, 17)
+    assert delivery == [f"global G6013 x2 2025-06-{day:02d}" for day in days]
 
 
 def test_the_codes_change_between_two_fractions_at_new_year() -> None:
@@ -85,6 +86,8 @@ def test_the_table_is_written_line_by_line() -> None:
 
 
 def test_a_torture_run_holds_lines_for_each_reason() -> None:
-    holds = {line.hold for one in courses(run_of("torture", 7, date(2025, 11, 3))) for line in truth(one, LATER)}
+    run = run_of("torture", 7, date(2025, 11, 3))
+
+    holds = {line.hold for one in courses(run) for line in truth(one, LATER)}
 
     assert holds == {"", "image_not_approved", "no_physician_exam", "no_physics_check"}

@@ -1,0 +1,1 @@
+"""Reckonings that never call the code they judge."""
