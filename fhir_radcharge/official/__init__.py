@@ -1,0 +1,1 @@
+"""The official edit files and fee schedules: read as published, kept by edition, looked up by day."""
