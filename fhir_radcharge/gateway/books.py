@@ -1,0 +1,326 @@
+"""The one thread that owns the engine: it turns all that waits into one durable transaction, then hands back.
+
+The event loop puts work into a queue and never touches the books. The thread takes everything that waits,
+keeps it in one transaction (one fsync for all), and only after the commit gives the loop one call with every
+answer and every next send. Between two commits it processes stored messages in short slices, so that a long
+backlog does not make a sender wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Any, NamedTuple
+
+from fhir_radcharge.engine.rooms import Heard, Outcome, Send
+from fhir_radcharge.errors import LedgerError, RadchargeError
+from fhir_radcharge.gateway.logs import log
+from fhir_radcharge.gateway.pace import EVEN, Pace, Slices
+from fhir_radcharge.gateway.roles import Bookkeeper, Carrier, Ledger, OpenBooks, Speaker, Verb
+
+
+class _Told(NamedTuple):
+    speaker: Speaker
+    heard: list[Heard]
+
+
+class _Free(NamedTuple):
+    carrier: Carrier
+    lane: int
+
+
+class _Gone(NamedTuple):
+    carrier: Carrier
+    lane: int
+
+
+class _Asked(NamedTuple):
+    verb: Verb
+    args: Mapping[str, Any]
+    reply: asyncio.Future[Any]
+
+
+class _Stop(NamedTuple):
+    pass
+
+
+class _Back(NamedTuple):
+    """One batch on its way back to the loop."""
+
+    answers: list[tuple[Speaker, list[bytes | None]]]
+    unanswered: list[Speaker]
+    sends: list[tuple[Carrier, list[Send]]]
+
+
+class Batch:
+    """Everything that waited when the thread looked, in the order in which it came."""
+
+    __slots__ = ("asked", "heard", "stop", "told")
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Speaker, int]] = []
+        self.heard: list[Heard] = []
+        self.asked: list[_Asked] = []
+        self.stop = False
+
+
+class Books:
+    """Own the engine on one thread; commit in groups, answer after the commit, process in between.
+
+    `open_books` is called on the thread, because a SQLite connection belongs to the thread that opened it.
+    `failed` is called on the loop with the exception when the thread cannot go on (our bug, or books that
+    cannot be opened); a storage error while running is retried for ever and answers nobody in the meantime.
+    """
+
+    def __init__(
+        self,
+        open_books: OpenBooks,
+        loop: asyncio.AbstractEventLoop,
+        failed: Callable[[BaseException], None],
+        pace: Pace = EVEN,
+    ) -> None:
+        self._open_books = open_books
+        self._loop = loop
+        self._failed = failed
+        self._pace = pace
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="books", daemon=True)
+        self._opened: asyncio.Future[None] = loop.create_future()
+        self._ended: asyncio.Future[None] = loop.create_future()
+        self._outcomes: list[Outcome] = []
+        self._free: dict[Carrier, set[int]] = {}
+        self._hungry: set[Carrier] = set()
+        self._backlog = True
+        self._slices = Slices(pace)
+        self._failures = 0
+        self.storage_ok = True
+
+    # What the event loop calls.
+
+    async def open(self) -> None:
+        """Start the thread and return when the books are open, or raise what kept them shut."""
+        self._thread.start()
+        await asyncio.shield(self._opened)
+
+    def hear(self, speaker: Speaker, heard: list[Heard]) -> None:
+        """Have received frames kept; `speaker.answer` follows after the commit, or `speaker.give_up`."""
+        self._queue.put(_Told(speaker, heard))
+
+    def want(self, carrier: Carrier, lane: int) -> None:
+        """Have `carrier.carry` called with the next send of this lane as soon as there is one."""
+        self._queue.put(_Free(carrier, lane))
+
+    def withdraw(self, carrier: Carrier, lane: int) -> None:
+        """Take a want back; a send that is already on its way still arrives at `carry`."""
+        self._queue.put(_Gone(carrier, lane))
+
+    def settle(self, outcome: Outcome) -> None:
+        """Have the outcome of an attempt written; it is kept through storage errors."""
+        self._queue.put(outcome)
+
+    def ask(self, verb: Verb, args: Mapping[str, Any]) -> asyncio.Future[Any]:
+        """Run a verb on the engine in a transaction of its own; the future has its result or its error."""
+        reply: asyncio.Future[Any] = self._loop.create_future()
+        self._queue.put(_Asked(verb, args, reply))
+        return reply
+
+    async def close(self) -> None:
+        """Commit what was queued before this call, close the books and end the thread."""
+        self._queue.put(_Stop())
+        await asyncio.shield(self._ended)
+
+    def waiting(self) -> int:
+        """Return how many queued items the thread has not taken up yet."""
+        return self._queue.qsize()
+
+    # What runs on the thread.
+
+    def _run(self) -> None:
+        try:
+            engine, ledger = self._open_books()
+        except BaseException as error:  # noqa: BLE001  whatever it is, the loop must hear of it
+            self._on_loop(_fail, self._opened, error)
+            self._on_loop(_resolve, self._ended, None)
+            return
+        self._on_loop(_resolve, self._opened, None)
+        try:
+            while self._turn(engine, ledger):
+                pass
+        except BaseException as error:  # noqa: BLE001  our bug: the process ends, but with its reason
+            self._on_loop(self._failed, error)
+        finally:
+            ledger.close()
+            self._on_loop(_resolve, self._ended, None)
+
+    def _turn(self, engine: Bookkeeper, ledger: Ledger) -> bool:
+        """Keep one batch, then give the backlog its slice if it is due; False when it is time to stop."""
+        batch = self._gather()
+        try:
+            self._keep(batch, engine, ledger)
+            self._failures = 0
+            self.storage_ok = True
+            for asked in batch.asked:
+                self._obey(asked, engine, ledger)
+            if self._backlog and not batch.stop and self._slices.due(bool(batch.heard)):
+                self._work(engine, ledger)
+        except LedgerError as error:
+            self._storage_failed(batch, error)
+        return not batch.stop
+
+    def _gather(self) -> Batch:
+        batch = Batch()
+        try:
+            item = self._queue.get(timeout=self._patience())
+            while True:
+                self._sort(item, batch)
+                if batch.stop or len(batch.heard) >= self._pace.frames_max:
+                    break
+                item = self._queue.get_nowait()
+        except queue.Empty:
+            if not batch.told and not self._backlog:
+                # Nothing for a while: books may change by the clock (a retry falls due), so look again.
+                self._backlog = True
+                self._hungry.update(self._free)
+        return batch
+
+    def _patience(self) -> float:
+        if self._failures:
+            return min(self._pace.retry_max_s, self._pace.retry_s * 2.0 ** (self._failures - 1))
+        return self._pace.breath_s if self._backlog else self._pace.poll_s
+
+    def _sort(self, item: Any, batch: Batch) -> None:
+        if type(item) is _Told:
+            batch.told.append((item.speaker, len(item.heard)))
+            batch.heard.extend(item.heard)
+        elif type(item) is _Free:
+            self._free.setdefault(item.carrier, set()).add(item.lane)
+            self._hungry.add(item.carrier)
+        elif type(item) is _Gone:
+            self._free.get(item.carrier, set()).discard(item.lane)
+        elif type(item) is _Asked:
+            batch.asked.append(item)
+        elif type(item) is _Stop:
+            batch.stop = True
+        else:
+            self._outcomes.append(item)
+
+    def _keep(self, batch: Batch, engine: Bookkeeper, ledger: Ledger) -> None:
+        if not (batch.heard or self._outcomes or self._hungry):
+            return
+        with ledger.transaction():
+            answers = engine.receive(batch.heard) if batch.heard else []
+            if self._outcomes:
+                engine.settle(self._outcomes)
+            sends = self._taken(engine)
+        assert len(answers) == len(batch.heard), "an engine answers every message that it was given"
+        if batch.heard:
+            self._backlog = True
+        self._outcomes = []
+        self._hand_back(_Back(_dealt(batch.told, answers), [], self._given(sends)))
+
+    def _taken(self, engine: Bookkeeper) -> list[tuple[Carrier, list[Send]]]:
+        """Ask for the next send of each free lane; lanes are crossed off only when this is committed."""
+        sends = []
+        for carrier in self._hungry:
+            lanes = self._free.get(carrier)
+            if lanes:
+                taken = engine.take(carrier.destination, frozenset(lanes), carrier.lanes)
+                if taken:
+                    sends.append((carrier, taken))
+        return sends
+
+    def _given(self, sends: list[tuple[Carrier, list[Send]]]) -> list[tuple[Carrier, list[Send]]]:
+        for carrier, taken in sends:
+            self._free[carrier].difference_update(send.lane for send in taken)
+        self._hungry.clear()
+        return sends
+
+    def _work(self, engine: Bookkeeper, ledger: Ledger) -> None:
+        began = monotonic()
+        with ledger.transaction():
+            done = engine.work(self._slices.size)
+            if done:
+                self._hungry.update(self._free)
+            sends = self._taken(engine)
+        self._backlog = done > 0
+        self._slices.took(monotonic() - began, done)
+        given = self._given(sends)
+        if given:
+            self._hand_back(_Back([], [], given))
+
+    def _obey(self, asked: _Asked, engine: Bookkeeper, ledger: Ledger) -> None:
+        """Run one verb alone: its mistake is its asker's, and undoes nothing of anybody else."""
+        try:
+            with ledger.transaction():
+                result = asked.verb(engine, asked.args)
+        except (RadchargeError, ValueError, KeyError, TypeError) as error:
+            self._on_loop(_fail, asked.reply, error)
+            if isinstance(error, LedgerError):
+                raise
+            return
+        self._backlog = True
+        self._hungry.update(self._free)
+        self._on_loop(_resolve, asked.reply, result)
+
+    def _storage_failed(self, batch: Batch, error: LedgerError) -> None:
+        """Leave the batch unanswered: some senders take AE as final, so silence is the only safe answer."""
+        self._failures += 1
+        self._backlog = True
+        self._hungry.update(self._free)
+        self.storage_ok = False
+        log.error("storage_failed", failures=self._failures, frames=len(batch.heard))
+        self._hand_back(_Back([], [speaker for speaker, _ in batch.told], []))
+        for asked in batch.asked:
+            self._on_loop(_fail, asked.reply, error)
+
+    def _hand_back(self, back: _Back) -> None:
+        if back.answers or back.unanswered or back.sends:
+            self._on_loop(_deliver, back)
+
+    def _on_loop(self, function: Callable[..., None], *args: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            # The loop is gone. What was committed is committed; the senders ask again.
+            log.warning("loop_closed")
+
+
+def _dealt(
+    told: list[tuple[Speaker, int]], answers: list[bytes | None]
+) -> list[tuple[Speaker, list[bytes | None]]]:
+    """Give each speaker its own stretch of the answers."""
+    dealt, start = [], 0
+    for speaker, count in told:
+        dealt.append((speaker, answers[start : start + count]))
+        start += count
+    return dealt
+
+
+def _deliver(back: _Back) -> None:
+    """Say what was committed; one broken connection must not lose the answers of the others."""
+    for speaker, answers in back.answers:
+        _guarded(speaker.answer, answers)
+    for speaker in back.unanswered:
+        _guarded(speaker.give_up, "storage")
+    for carrier, sends in back.sends:
+        _guarded(carrier.carry, sends)
+
+
+def _guarded(act: Callable[[Any], None], what: Any) -> None:
+    try:
+        act(what)
+    except Exception as error:  # noqa: BLE001  a fault of one peer is not a fault of the batch
+        log.error("hand_back_failed", error=type(error).__name__)
+
+
+def _resolve(future: asyncio.Future[Any], result: Any) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)

@@ -1,0 +1,57 @@
+"""How the one thread that owns the books shares its time between the door and the backlog."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import NamedTuple
+
+
+class Pace(NamedTuple):
+    """How the thread shares its time between the door and the backlog.
+
+    A slice of processing is kept near `slice_s`, and the door has `door_s` between two slices while senders
+    are waiting: the interpreter runs one thread at a time, so a longer slice is a longer silence at the door.
+    When nothing was heard for `quiet_s`, slices grow to `quiet_slice_s`.
+    """
+
+    frames_max: int = 512
+    slice_s: float = 0.005
+    door_s: float = 0.006
+    breath_s: float = 0.0005
+    quiet_s: float = 0.25
+    quiet_slice_s: float = 0.025
+    messages_max: int = 500
+    poll_s: float = 1.0
+    retry_s: float = 0.1
+    retry_max_s: float = 2.0
+
+
+EVEN = Pace()
+
+
+class Slices:
+    """When the backlog's next slice is due, and how many messages it may take to last as long as wanted."""
+
+    def __init__(self, pace: Pace) -> None:
+        self._pace = pace
+        self._door_until = 0.0
+        self._heard_at = 0.0
+        self._each_s = pace.slice_s / 4
+        self._wanted_s = pace.slice_s
+        self.size = 4
+
+    def due(self, heard: bool) -> bool:
+        now = monotonic()
+        if heard:
+            self._heard_at = now
+            if now < self._door_until:
+                return False
+        quiet = now - self._heard_at > self._pace.quiet_s
+        self._wanted_s = self._pace.quiet_slice_s if quiet else self._pace.slice_s
+        self.size = max(1, min(self._pace.messages_max, int(self._wanted_s / self._each_s)))
+        return True
+
+    def took(self, elapsed_s: float, messages: int) -> None:
+        if messages:
+            self._each_s = max(1e-6, 0.7 * self._each_s + 0.3 * elapsed_s / messages)
+        self._door_until = monotonic() + self._pace.door_s
