@@ -1,0 +1,69 @@
+"""The engine: receive, work, send; the only place where the rooms meet.
+
+Synchronous, on one thread; the clock, the site and the other rooms are handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from fhir_radcharge.engine.decisions import Decisions, Opening
+from fhir_radcharge.engine.patients import REMEMBERED_MAX, Patients
+from fhir_radcharge.engine.receive import Intake
+from fhir_radcharge.engine.rooms import Heard, Outcome, Rooms, Send, rooms
+from fhir_radcharge.engine.sending import Sending
+from fhir_radcharge.engine.work import Work
+from fhir_radcharge.ledger import Ledger
+
+__all__ = ["Engine", "Heard", "Opening", "Outcome", "Rooms", "Send"]
+
+
+class Engine:
+    """Receive, work through, send and settle, over one ledger and one site.
+
+    Whatever is durable when a call returns stays; a call that raises has changed nothing. Attempts that an
+    earlier process left without an outcome are settled as silent when an engine is made.
+    """
+
+    def __init__(
+        self, ledger: Ledger, site: Any, clock: Callable[[], datetime], doors: Rooms | None = None,
+        remembered_max: int = REMEMBERED_MAX,
+    ) -> None:  # fmt: skip
+        self.ledger = ledger
+        self.site = site
+        doors = doors if doors is not None else rooms()
+        patients = Patients(ledger, remembered_max)
+        self._intake = Intake(ledger, site, clock, doors)
+        self._work = Work(ledger, site, clock, doors, patients)
+        self._sending = Sending(ledger, site, clock, patients)
+        self.decisions = Decisions(ledger, site, clock, doors, patients, self._work.reader, self._sending)
+        self._sending.recover()
+
+    def receive(self, heard: Sequence[Heard]) -> list[bytes | None]:
+        """Store payloads inside the caller's transaction and return their answers, to be given once it is committed."""
+        return self._intake.receive(heard)
+
+    def work(self, messages_max: int) -> int:
+        """Turn stored messages into events, postings and sends, in one commit; return how many messages.
+
+        Where there are none, patients that a decision, an answer or an activation touched are computed again, and
+        their number is returned: 0 means that nothing is left to do.
+        """
+        return self._work.work(messages_max)
+
+    def take(self, destination: str, free_lanes: Collection[int], lanes: int) -> list[Send]:
+        """Return the next send of every free lane, its attempt recorded."""
+        return self._sending.take(destination, free_lanes, lanes)
+
+    def settle(self, outcomes: Sequence[Outcome]) -> None:
+        """Record how attempts ended; patients whose postings were refused are computed again."""
+        with self.ledger.transaction():
+            self._sending.settle(outcomes)
+            if any(outcome.kind == "refused" for outcome in outcomes):
+                self._work.recompute_touched()
+
+    def day(self, day: date) -> int:
+        """Append a day of the facility and recompute the patients whose answer may change on it."""
+        return self._work.day(day)

@@ -1,0 +1,155 @@
+"""What the books say about one patient, remembered for the patients that were busy lately."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from fhir_radcharge.engine.items import Item, items_of
+from fhir_radcharge.ledger import Ledger
+from fhir_radcharge.ledger.codec import LINE_COLUMNS, Line, read_event, read_line, revision_order
+from fhir_radcharge.model import Standing, TreatmentEvent
+
+# Events and postings kept in memory, about 1.5 kB each: the process stays small whatever the books hold.
+REMEMBERED_MAX = 20_000
+
+_EVENTS = (
+    "select key, revision, voided, content, patient, account, source, event_id, kind, message, body from event"
+)
+
+
+class Saying(NamedTuple):
+    """The standing revision of an event, with what sorts it and the account it was reported for."""
+
+    order: tuple[Any, ...]
+    event: TreatmentEvent
+    account: str
+
+
+class PatientBook:
+    """The standing events, postings and open items of one patient."""
+
+    __slots__ = ("hex", "items", "last", "lines", "number", "sayings", "struck", "wake")
+
+    def __init__(self, number: int, key: bytes) -> None:
+        self.number = number
+        self.hex = key.hex()
+        self.sayings: dict[bytes, Saying] = {}
+        self.lines: dict[str, Line] = {}
+        self.last: dict[tuple[str, str], str] = {}
+        self.struck: set[str] = set()
+        self.items: dict[str, Item] = {}
+        self.wake: str | None = None
+
+    def hear(self, key: bytes, saying: Saying) -> None:
+        """Let the greatest revision stand, whichever came first."""
+        known = self.sayings.get(key)
+        if known is None or saying.order > known.order:
+            self.sayings[key] = saying
+
+    def add_line(self, line: Line) -> None:
+        """Remember a posting as the latest of its line."""
+        self.lines[line.id] = line
+        self.last[_world(line.destination, line.mode), line.line_key] = line.id
+
+    def previous(self, destination: str, mode: str, line_key: str) -> str | None:
+        """Return the id of the latest posting of a line at a destination, whatever became of it."""
+        return self.last.get((_world(destination, mode), line_key))
+
+    def standing(self, destination: str, mode: str) -> list[Standing]:
+        """Return the charges said to a destination and not since credited; a refused one never happened."""
+        units: dict[str, int] = {}
+        for line in self.lines.values():
+            if line.destination != destination or line.id in self.struck or line.mode not in (mode, "opening"):
+                continue
+            if line.credits is None:
+                units[line.id] = units.get(line.id, 0) + line.units
+            else:
+                units[line.credits] = units.get(line.credits, 0) - line.units
+        return [self.lines[name].standing(left) for name, left in units.items() if left > 0]
+
+    @property
+    def weight(self) -> int:
+        """How much of the memory's cap this book takes."""
+        return 1 + len(self.sayings) + len(self.lines) + len(self.items)
+
+
+class Patients:
+    """The books of the patients that were busy lately; all are forgotten when a transaction fails."""
+
+    def __init__(self, ledger: Ledger, remembered_max: int = REMEMBERED_MAX) -> None:
+        self._ledger = ledger
+        self._max = remembered_max
+        self._books: OrderedDict[int, PatientBook] = OrderedDict()
+        self._weights: dict[int, int] = {}
+        self._weight = 0
+        self._generation = ledger.generation
+
+    def recent(self, number: int) -> PatientBook | None:
+        """Return the book of a patient if it is in memory."""
+        if self._generation != self._ledger.generation:
+            self._forget_all()
+        return self._books.get(number)
+
+    def book(self, number: int) -> PatientBook:
+        """Return the book of a patient, read from the ledger if it is not in memory."""
+        book = self.recent(number)
+        if book is None:
+            book = self._books[number] = load(self._ledger, number)
+        self._books.move_to_end(number)
+        return book
+
+    def weigh(self, book: PatientBook) -> None:
+        """Forget the books that were not busy for longest, until what is kept is within the cap."""
+        self._weight += book.weight - self._weights.get(book.number, 0)
+        self._weights[book.number] = book.weight
+        while self._weight > self._max and len(self._books) > 1:
+            number, _ = self._books.popitem(last=False)
+            self._weight -= self._weights.pop(number, 0)
+
+    def forget(self, number: int) -> None:
+        """Forget one book, because the ledger changed beside it."""
+        if self._books.pop(number, None) is not None:
+            self._weight -= self._weights.pop(number, 0)
+
+    def _forget_all(self) -> None:
+        self._books.clear()
+        self._weights.clear()
+        self._weight = 0
+        self._generation = self._ledger.generation
+
+
+def load(ledger: Ledger, number: int) -> PatientBook:
+    """Read the book of a patient from the ledger."""
+    ((key,),) = ledger.read("select key from patient where number = ?", (number,))
+    book = PatientBook(number, key)
+    _hear_all(book, ledger.read(f"{_EVENTS} where patient = ?", (number,)))
+    for (moved,) in ledger.read("select key from moved where patient = ?", (number,)):
+        # An event that was once reported for another patient stands where its greatest revision says.
+        book.sayings.pop(moved, None)
+        owner = max(ledger.read(f"{_EVENTS} where key = ?", (moved,)), key=_order)
+        if owner[4] == number:
+            _hear_all(book, [owner])
+    for row in ledger.read(f"select {LINE_COLUMNS} from posting where patient = ? order by number", (number,)):  # noqa: S608
+        book.add_line(read_line(row))
+    book.struck.update(name for (name,) in ledger.read("select posting from struck where patient = ?", (number,)))
+    book.items.update((item.key, item) for item in items_of(ledger, "patient", number))
+    for (day,) in ledger.read("select day from wake where patient = ?", (number,)):
+        book.wake = day
+    return book
+
+
+def _hear_all(book: PatientBook, rows: Iterable[Any]) -> None:
+    for row in rows:
+        key, revision, voided, _, _, account, source, event_id, kind, message, body = row
+        event = read_event(source, event_id, kind, revision, voided, message, body)
+        book.hear(key, Saying(_order(row), event, account))
+
+
+def _order(row: Any) -> tuple[Any, ...]:
+    return revision_order(row[1], bool(row[2]), row[3])
+
+
+def _world(destination: str, mode: str) -> str:
+    return f"shadow:{destination}" if mode == "shadow" else destination

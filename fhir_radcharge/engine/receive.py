@@ -1,0 +1,167 @@
+"""Bytes that were heard into stored messages and the answers that may be given once they are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any, Literal, NamedTuple
+
+from fhir_radcharge.engine.items import Item, hold, item_key
+from fhir_radcharge.engine.rooms import Heard, Rooms, label
+from fhir_radcharge.errors import MessageError, RadchargeError
+from fhir_radcharge.ledger import Ledger
+from fhir_radcharge.ledger.chain import content_hash
+
+Kind = Literal["accept", "error", "reject"]
+
+VERSIONS = frozenset(
+    ["2.1", "2.2", "2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.7.1", "2.8", "2.8.1", "2.8.2", "2.9", ""]
+)
+# An empty version is mended by the sender's profile; an unknown type is not.
+REQUIRED = {"DFT": ("PID", "FT1")}
+_SENDERS_MAX = 1_000
+
+
+class Door(NamedTuple):
+    """What a sender's profile says about answering it."""
+
+    original: bool
+    reuses_control_ids: bool
+
+
+class Intake:
+    """The one door through which messages come into the books."""
+
+    def __init__(self, ledger: Ledger, site: Any, clock: Callable[[], datetime], rooms: Rooms) -> None:
+        self._ledger = ledger
+        self._site = site
+        self._clock = clock
+        self._rooms = rooms
+        self._doors: dict[tuple[str, str], Door] = {}
+
+    def receive(self, heard: Sequence[Heard]) -> list[bytes | None]:
+        """Store every payload and return its answer, None where the sender asked for none.
+
+        The answers may leave when the transaction around this call is committed. The same id with the same bytes
+        gets the stored answer again and leaves no trace.
+        """
+        now = self._clock()
+        at, msh7 = label(now), now.strftime("%Y%m%d%H%M%S+0000")
+        looks = [self._look(each.raw) for each in heard]
+        known = self._known([look.dedup for look in looks])
+        number = self._ledger.next_number("message")
+        rows: list[tuple[Any, ...]] = []
+        items: list[Item] = []
+        answers: list[bytes | None] = []
+        for each, look in zip(heard, looks, strict=True):
+            seen = known.setdefault(look.dedup, {})
+            if look.content in seen:
+                answers.append(seen[look.content])
+                continue
+            disposition = look.disposition
+            if seen and disposition == "taken" and not look.door.reuses_control_ids:
+                disposition = "reused"
+                items.append(_reused(number + len(rows), each.listener))
+            answer = self._answer(look, number + len(rows), msh7)
+            seen[look.content] = answer
+            answers.append(answer)
+            rows.append(
+                (number + len(rows), each.listener, each.peer, at, look.dedup, look.content, disposition, answer, each.raw)
+            )
+        self._ledger.append("message", rows)
+        hold(self._ledger, items, at)
+        return answers
+
+    def _look(self, raw: bytes) -> _Look:
+        content = content_hash(raw)
+        try:
+            header = self._rooms.header(raw)
+        except MessageError as problem:
+            return _Look(content, content, self._rooms.no_header, _DEFAULT_DOOR, "refused", "reject", (problem,))
+        dedup = _dedup(header.sending_application, header.sending_facility, header.control_id) or content
+        door = self._door(header)
+        required = REQUIRED.get(header.type)
+        if required is None:
+            return _Look(content, dedup, header, door, "refused", "reject", (_TYPE,))
+        if header.version not in VERSIONS:
+            return _Look(content, dedup, header, door, "refused", "reject", (_VERSION,))
+        for name in required:
+            if not _has_segment(raw, name, header.delimiters.field):
+                return _Look(content, dedup, header, door, "unusable", "error", (_missing(name),))
+        taken = "test" if header.processing_id[:1] in ("T", "D") else "taken"
+        return _Look(content, dedup, header, door, taken, "accept", ())
+
+    def _door(self, header: Any) -> Door:
+        name = header.sending_application, header.sending_facility
+        door = self._doors.get(name)
+        if door is None:
+            try:
+                sender = self._site.sender_for(header)
+                door = Door(sender.answers == "original", sender.control_ids == "reused")
+            except (RadchargeError, LookupError):
+                # An unknown sender is held by `work`, not bounced: a table can mend it.
+                door = _DEFAULT_DOOR
+            if len(self._doors) < _SENDERS_MAX:
+                self._doors[name] = door
+        return door
+
+    def _answer(self, look: _Look, number: int, at: str) -> bytes | None:
+        original = look.door.original
+        if not self._rooms.wanted(look.header, look.kind, original):
+            return None
+        code = self._rooms.answer_code(look.header, look.kind, original)
+        return self._rooms.answer(look.header, code, f"A{number}", at, look.problems)
+
+    def _known(self, keys: Sequence[bytes]) -> dict[bytes, dict[bytes, bytes | None]]:
+        wanted = list(set(keys))
+        marks = ",".join("?" * len(wanted))
+        known: dict[bytes, dict[bytes, bytes | None]] = {}
+        rows = self._ledger.read(f"select dedup, content, answer from message where dedup in ({marks})", wanted)  # noqa: S608
+        for dedup, content, answer in rows:
+            known.setdefault(dedup, {})[content] = answer
+        return known
+
+
+class _Look(NamedTuple):
+    content: bytes
+    dedup: bytes
+    header: Any
+    door: Door
+    disposition: str
+    kind: Kind
+    problems: tuple[MessageError, ...]
+
+
+_DEFAULT_DOOR = Door(original=False, reuses_control_ids=False)
+_TYPE = MessageError("MSH-9", "this message type is not taken here", "send DFT^P03 or DFT^P11", "200")
+_VERSION = MessageError("MSH-12", "this version is not taken here", "send a version from 2.1 to 2.9", "203")
+
+
+def _missing(name: str) -> MessageError:
+    return MessageError(name, "the segment is missing", "add the segment and send the message again", "101")
+
+
+def _dedup(application: str, facility: str, control_id: str) -> bytes | None:
+    """Return the name under which a message counts as the same; None if it has no control id.
+
+    The last two characters stay as they are, so that counted ids lie side by side in the index.
+    """
+    if not control_id:
+        return None
+    head = f"{application}\0{facility}\0{control_id[:-2]}".encode("utf-8", "surrogatepass")
+    return blake2b(head, digest_size=14).digest() + control_id[-2:].encode("utf-8", "surrogatepass")
+
+
+def _has_segment(raw: bytes, name: str, separator: str) -> bool:
+    for start in ("\r", "\n"):
+        if f"{start}{name}{separator}".encode("latin-1", "replace") in raw:
+            return True
+    return False
+
+
+def _reused(number: int, listener: str) -> Item:
+    return Item(
+        item_key("message", number, "reused"), "reused", "control_id_reused", message=number, place="MSH-10",
+        note=f"another message came under this control id at listener {listener}; release it if it is a message of its own",
+    )

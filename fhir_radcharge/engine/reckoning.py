@@ -1,0 +1,186 @@
+"""What one patient's events make due, minus what stands, into the postings that say the difference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any, NamedTuple
+
+from fhir_radcharge.engine.items import REFUSALS, Item, item_key
+from fhir_radcharge.engine.patients import PatientBook
+from fhir_radcharge.engine.reading import Parsed, defect
+from fhir_radcharge.engine.rooms import Rooms
+from fhir_radcharge.errors import MessageError, RadchargeError
+from fhir_radcharge.ledger.codec import Line
+from fhir_radcharge.model import Charge, Correction, Flag, Posting, TreatmentEvent
+
+
+class Said(NamedTuple):
+    """One new posting: what is remembered of it, its line with the trace, and its frozen bytes (None: shadow)."""
+
+    line: Line
+    charge: Charge
+    previous: str | None
+    cause: str
+    posted: date
+    body: bytes | None
+
+
+class Plan(NamedTuple):
+    """What a recomputation of one patient changes: new postings, and the items that are open afterwards.
+
+    `answered` are the destinations whose corrections were computed (None: the computation failed): only their
+    refusals may be cleared.
+    """
+
+    said: tuple[Said, ...]
+    items: dict[str, Item]
+    refusals_wanted: frozenset[str]
+    answered: frozenset[str] | None
+    wake: str | None
+
+
+class Moment(NamedTuple):
+    """What a recomputation is told of time: the day that is its only "as of", and labels."""
+
+    as_of: date | None
+    posted: date
+    msh7: str
+
+
+def plan(book: PatientBook, site: Any, rooms: Rooms, parsed: Parsed, modes: dict[str, str], moment: Moment) -> Plan:
+    """Return what is to be said about a patient; what goes wrong in this patient is an item of this patient."""
+    try:
+        return _Reckoning(book, site, rooms, parsed, moment).plan(modes)
+    except RadchargeError as problem:
+        item = Item(
+            item_key("rule_error", book.hex), "rule_error", type(problem).__name__, book.number,
+            note=f"{problem}; mend the tables and activate them",
+        )
+    except Exception as error:  # noqa: BLE001 -- our own bug in one patient must not stop the others
+        item = defect(error, patient=book.number, hexed=book.hex)
+    kept = {key: old for key, old in book.items.items() if old.category not in REFUSALS}
+    return Plan((), {**kept, item.key: item}, frozenset(), None, book.wake)
+
+
+class _Reckoning:
+    def __init__(self, book: PatientBook, site: Any, rooms: Rooms, parsed: Parsed, moment: Moment) -> None:
+        self._book = book
+        self._site = site
+        self._rooms = rooms
+        self._parsed = parsed
+        self._moment = moment
+        sayings = sorted(
+            (saying for saying in book.sayings.values() if not saying.event.voided),
+            key=lambda saying: (saying.event.when, saying.event.source, saying.event.id),
+        )
+        self._events: list[TreatmentEvent] = [saying.event for saying in sayings]
+        self._sayings = {saying.event.id: saying for saying in sayings}
+        self._said: list[Said] = []
+        self._items: dict[str, Item] = {}
+        self._refusals: set[str] = set()
+        self._last: dict[tuple[str, str], str] = {}
+        self._stopped: set[tuple[str, str]] = set()
+
+    def plan(self, modes: dict[str, str]) -> Plan:
+        due = self._rooms.charges_due(tuple(self._events), self._site.rulebook, self._moment.as_of)
+        self._hold_charges(due.charges)
+        self._flag(due.flags)
+        answered = []
+        for name, destination in self._site.destinations.items():
+            mode = modes.get(name, "live")
+            if mode == "drain":
+                continue
+            answered.append(name)
+            charges = [charge for charge in due.charges if charge.bill in destination.bills]
+            result = self._rooms.corrections(charges, self._book.standing(name, mode))
+            self._flag(result.flags)
+            for correction in result.corrections:
+                self._say(correction, name, destination, mode)
+        wake = due.wakes.isoformat() if due.wakes is not None else None
+        return Plan(tuple(self._said), self._items, frozenset(self._refusals), frozenset(answered), wake)
+
+    def _say(self, correction: Correction, name: str, destination: Any, mode: str) -> None:
+        credited = correction.credits
+        if credited is not None:
+            old = self._book.lines[credited.posting]
+            charge, line_key, account = old.charge, old.line_key, old.account
+            message, of = old.message, credited.posting
+        else:
+            assert correction.charge is not None
+            charge, of = correction.charge, None
+            line_key = f"{self._book.hex}/{self._rooms.line_key(charge)}"
+            message, account = self._dated_by(charge)
+        key = item_key("refused", name, correction.kind, line_key, charge.units, correction.units, of)
+        refused = self._book.items.get(key)
+        if refused is not None and refused.category in REFUSALS:
+            self._refusals.add(key)
+            return
+        previous = self._last.get((name, line_key)) or self._book.previous(name, mode, line_key)
+        world = f"shadow:{name}" if mode == "shadow" else name
+        posting = self._rooms.posting_id(world, line_key, correction.kind, previous)
+        line = Line(posting, correction.kind, mode, name, line_key, charge, correction.units, of, message, account, None)
+        if (name, charge.course) in self._stopped:
+            return
+        try:
+            body = None if mode == "shadow" else self._body(line, destination)
+        except MessageError as problem:
+            item = _unsendable(self._book, line, problem)
+            self._items[item.key] = item
+            if of is not None:
+                # No charge may overtake the credit that should have gone first.
+                self._stopped.add((name, charge.course))
+            return
+        self._last[name, line_key] = posting
+        self._said.append(Said(line, charge, previous, correction.cause, self._moment.posted, body))
+
+    def _body(self, line: Line, destination: Any) -> bytes:
+        message = line.message or max((event.message for event in self._events), default=0)
+        heard = self._parsed.message(message)
+        posting = Posting(
+            line.id, line.kind, line.destination, line.charge, line.units, line.credits, message, self._moment.posted  # type: ignore[arg-type]
+        )
+        body = self._rooms.message_for((posting,), destination, heard, line.id, self._moment.msh7, self._site)
+        assert isinstance(body, bytes)
+        return body
+
+    def _dated_by(self, charge: Charge) -> tuple[int, str]:
+        for name in (charge.dated_by, *reversed(charge.events)):
+            saying = self._sayings.get(name)
+            if saying is not None and saying.event.message:
+                return saying.event.message, saying.account
+        return 0, ""
+
+    def _hold_charges(self, charges: Sequence[Charge]) -> None:
+        book = self._book
+        bills = {bill for destination in self._site.destinations.values() for bill in destination.bills}
+        for charge in charges:
+            reason = charge.hold
+            if reason is None:
+                if charge.bill in bills:
+                    continue
+                reason = "no_destination"
+            key = item_key(
+                "hold", book.hex, reason, charge.bill, charge.code, charge.modifiers, charge.day, charge.slot, charge.dated_by,
+                *charge.events[:1],
+            )
+            self._items[key] = Item(
+                key, "hold", reason, book.number, charge.course, message=self._dated_by(charge)[0],
+                place=f"{charge.bill} {charge.code or '?'} {charge.day.isoformat()}", note=charge.note,
+            )
+
+    def _flag(self, flags: Sequence[Flag]) -> None:
+        for flag in flags:
+            day = flag.day.isoformat() if flag.day else ""
+            key = item_key("flag", self._book.hex, flag.reason, flag.course, day, *flag.events)
+            self._items[key] = Item(
+                key, "flag", flag.reason, self._book.number, flag.course, place=day, note=flag.note,
+            )
+
+
+def _unsendable(book: PatientBook, line: Line, problem: MessageError) -> Item:
+    key = item_key("unsendable", line.destination, line.kind, line.line_key, line.units, problem.place, problem.code)
+    return Item(
+        key, "unsendable", problem.code, book.number, line.charge.course, line.destination, line.message, problem.place,
+        f"{problem.problem}; {problem.remedy}",
+    )

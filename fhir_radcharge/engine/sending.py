@@ -1,0 +1,215 @@
+"""What waits in the outbox into attempts, and how attempts ended into what stands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from fhir_radcharge.engine.items import Item, clear, hold, item_key
+from fhir_radcharge.engine.patients import PatientBook, Patients
+from fhir_radcharge.engine.rooms import Outcome, Send, label
+from fhir_radcharge.engine.state import ASKED, OUT, READY, WAITING, cursor, is_paused, set_cursor
+from fhir_radcharge.engine.work import unblock
+from fhir_radcharge.ledger import Ledger
+
+
+class Waiting(NamedTuple):
+    """One row of the outbox."""
+
+    seq: int
+    destination: str
+    patient: int
+    course: str
+    state: int
+    attempt: int
+
+
+class Sending:
+    """Stop and wait on every lane, in the order of the books within a course, the same bytes at every attempt."""
+
+    def __init__(self, ledger: Ledger, site: Any, clock: Callable[[], datetime], patients: Patients) -> None:
+        self._ledger = ledger
+        self._site = site
+        self._clock = clock
+        self._patients = patients
+
+    def take(self, destination: str, free_lanes: Collection[int], lanes: int) -> list[Send]:
+        """Return the next message of every free lane; its attempt is in the books before its bytes go out.
+
+        A lane with an attempt that has no outcome yet is not free, whatever the caller says. After `not_taken`
+        the caller leaves the lane out until it wants to try again. Nothing to send, or paused: an empty list.
+        """
+        with self._ledger.transaction():
+            if is_paused(self._ledger, destination):
+                return []
+            self._divide(destination, lanes)
+            if not self._ledger.read(_ANY, (destination, READY)):
+                return []
+            busy = {lane for (lane,) in self._ledger.read(_BUSY, (destination, OUT))}
+            sends = []
+            for lane in sorted(set(free_lanes) - busy):
+                for seq, attempt, control_id, body in self._ledger.read(_NEXT, (destination, READY, lane)):
+                    sends.append(Send(seq, destination, lane, control_id, body, attempt + 1))
+            at, number = label(self._clock()), self._ledger.next_number("attempt")
+            self._ledger.append(
+                "attempt", [(number + i, send.seq, send.attempt, at) for i, send in enumerate(sends)]
+            )
+            self._ledger.write_many(
+                "update outbox set state = ?, attempt = ? where seq = ?", [(OUT, send.attempt, send.seq) for send in sends]
+            )
+            return sends
+
+    def settle(self, outcomes: Sequence[Outcome]) -> None:
+        """Append how attempts ended, and let it have its effect; an outcome of an older attempt has none."""
+        if not outcomes:
+            return
+        with self._ledger.transaction():
+            at, number = label(self._clock()), self._ledger.next_number("answer")
+            rows = self._outbox([outcome.seq for outcome in outcomes])
+            answers: list[tuple[Any, ...]] = []
+            done: list[tuple[int]] = []
+            for outcome in outcomes:
+                row = rows.get(outcome.seq)
+                kind: str = outcome.kind
+                if row is None or row.state != OUT or row.attempt != outcome.attempt:
+                    kind = "late"
+                else:
+                    del rows[outcome.seq]
+                    if kind == "accepted":
+                        done.append((outcome.seq,))
+                    else:
+                        self._effect(row, outcome, at)
+                answers.append((number + len(answers), outcome.seq, outcome.attempt, kind, outcome.code, at, outcome.raw))
+            self._ledger.append("answer", answers)
+            self._ledger.write_many("delete from outbox where seq = ?", done)
+
+    def recover(self) -> int:
+        """Count attempts that the process before left without an outcome as silent ones; return how many."""
+        out = self._ledger.read("select seq, attempt from outbox where state = ? order by seq", (OUT,))
+        self.settle([Outcome(seq, attempt, "silent", "restart", b"") for seq, attempt in out])
+        return len(out)
+
+    # -- how an attempt ended ----------------------------------------------------------------------------------
+
+    def _effect(self, row: Waiting, outcome: Outcome, at: str) -> None:
+        if outcome.kind == "not_taken":
+            self._ledger.write("update outbox set state = ? where seq = ?", (READY, row.seq))
+        elif outcome.kind == "refused":
+            self.refuse(row, outcome.code, at)
+        elif self._site.destinations[row.destination].on_ambiguous == "resend":
+            self._ledger.write("update outbox set state = ? where seq = ?", (READY, row.seq))
+        else:
+            self._ask(row, at)
+
+    def refuse(self, row: Waiting, code: str, at: str) -> None:
+        """Let postings never have happened, withdraw the credits that wait for them, and ask a person."""
+        book = self.strike(row)
+        items = []
+        for line in book.lines.values():
+            if line.send == row.seq:
+                key = item_key(
+                    "refused", row.destination, line.kind, line.line_key, line.charge.units, line.units, line.credits
+                )
+                place = f"{line.charge.bill} {line.charge.code} {line.charge.day.isoformat()}"
+                items.append(
+                    Item(key, "refused", code or "refused", row.patient, row.course, row.destination, line.message, place, line.id)
+                )
+        self._open(book, items, at)
+        self._block(row)
+
+    def strike(self, row: Waiting) -> PatientBook:
+        """Take a message out of the outbox and what it says out of what stands; touch its patient."""
+        book = self._patients.book(row.patient)
+        struck = [line.id for line in book.lines.values() if line.send == row.seq]
+        self._ledger.write("delete from outbox where seq = ?", (row.seq,))
+        for line in list(book.lines.values()):
+            if line.credits in struck and line.id not in book.struck and line.send is not None:
+                # It names a charge that never happened, and waited for it, so it was never said.
+                struck.append(line.id)
+                self._ledger.write("delete from outbox where seq = ?", (line.send,))
+                self._withdrawn(line.send)
+        self._ledger.write_many(
+            "insert or ignore into struck (patient, posting) values (?, ?)", [(row.patient, name) for name in struck]
+        )
+        book.struck.update(struck)
+        self._ledger.write("insert or ignore into touched (patient) values (?)", (row.patient,))
+        return book
+
+    def _withdrawn(self, seq: int) -> None:
+        number = self._ledger.next_number("answer")
+        self._ledger.append("answer", [(number, seq, 0, "withdrawn", "", label(self._clock()), b"")])
+
+    def _ask(self, row: Waiting, at: str) -> None:
+        book = self._patients.book(row.patient)
+        self._ledger.write("update outbox set state = ? where seq = ?", (ASKED, row.seq))
+        name = next((line.id for line in book.lines.values() if line.send == row.seq), "")
+        policy = self._site.destinations[row.destination].on_ambiguous
+        self._open(
+            book,
+            [Item(item_key("unanswered", row.destination, name), "unanswered", policy, row.patient, row.course,
+                  row.destination, place=f"attempt {row.attempt}", note=name)],
+            at,
+        )  # fmt: skip
+        self._block(row)
+
+    def _open(self, book: PatientBook, items: Iterable[Item], at: str) -> None:
+        for item in items:
+            hold(self._ledger, [item], at)
+            book.items[item.key] = item
+
+    def _block(self, row: Waiting) -> None:
+        self._ledger.write(
+            "update outbox set state = ? where patient = ? and destination = ? and course = ? and state = ?",
+            (WAITING, row.patient, row.destination, row.course, READY),
+        )
+
+    # -- what a person says of it ------------------------------------------------------------------------------
+
+    def said_of(self, item: Item, verdict: str, at: str) -> None:
+        """Act on what a person knows of an unanswered message: arrived, resend or not_arrived."""
+        book = self._patients.book(item.patient)
+        seq = next(line.send for line in book.lines.values() if line.id == item.note)
+        assert seq is not None
+        row = self._outbox([seq])[seq]
+        number = self._ledger.next_number("answer")
+        self._ledger.append("answer", [(number, seq, row.attempt, verdict, "", at, b"")])
+        if verdict == "arrived":
+            self._ledger.write("delete from outbox where seq = ?", (seq,))
+        elif verdict == "resend":
+            self._ledger.write("update outbox set state = ? where seq = ?", (READY, seq))
+        else:
+            self.strike(row)
+        self.close(item, at)
+
+    def close(self, item: Item, at: str) -> None:
+        """Close an item of a patient; the course that it blocked goes on."""
+        clear(self._ledger, [item], at)
+        if item.patient:
+            book = self._patients.book(item.patient)
+            book.items.pop(item.key, None)
+            unblock(self._ledger, book, item.destination, item.course)
+
+    # -- inside ------------------------------------------------------------------------------------------------
+
+    def _outbox(self, seqs: Sequence[int]) -> dict[int, Waiting]:
+        marks = ",".join("?" * len(seqs))
+        rows = self._ledger.read(
+            f"select seq, destination, patient, course, state, attempt from outbox where seq in ({marks})", seqs  # noqa: S608
+        )
+        return {row[0]: Waiting(*row) for row in rows}
+
+    def _divide(self, destination: str, lanes: int) -> None:
+        """Give every waiting message its lane anew where the number of lanes was changed."""
+        if cursor(self._ledger, f"lanes/{destination}") == lanes:
+            return
+        self._ledger.write("update outbox set lane = patient % ? where destination = ?", (lanes, destination))
+        set_cursor(self._ledger, f"lanes/{destination}", lanes)
+
+
+_ANY = "select 1 from outbox where destination = ? and state = ? limit 1"
+_BUSY = "select distinct lane from outbox where destination = ? and state = ?"
+_NEXT = (
+    "select o.seq, o.attempt, s.control_id, s.body from outbox o join send s on s.number = o.seq"
+    " where o.destination = ? and o.state = ? and o.lane = ? order by o.seq limit 1"
+)

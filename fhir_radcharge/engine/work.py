@@ -1,0 +1,290 @@
+"""Stored messages into events, one recomputation per touched patient, and the postings that follow: one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from fhir_radcharge.engine.items import BLOCKING, DERIVED, REFUSALS, Item, clear, hold, item_key, open_item
+from fhir_radcharge.engine.patients import PatientBook, Patients
+from fhir_radcharge.engine.reading import Parsed, Reader, Stored
+from fhir_radcharge.engine.reckoning import Moment, Plan, Said, plan
+from fhir_radcharge.engine.rooms import Rooms, label
+from fhir_radcharge.engine.state import READY, WAITING, cursor, destination_modes, latest_day, set_cursor
+from fhir_radcharge.ledger import Ledger
+from fhir_radcharge.ledger.codec import line_fields, why_text
+
+# A message whose work did not end at two starts of the program is put aside at the third.
+STARTS_MAX = 3
+# Patients recomputed in one transaction where no message asks for it (a new day, an activation).
+PATIENTS_MAX = 200
+
+_NOT_ACTIVATED = Item(
+    item_key("not_activated"), "not_activated", "not_activated",
+    note="the tables of this site are not activated; look at their difference, then activate them",
+)
+
+
+class Work:
+    """Turns what is stored into what is said, in the order in which it was stored."""
+
+    def __init__(
+        self, ledger: Ledger, site: Any, clock: Callable[[], datetime], rooms: Rooms, patients: Patients
+    ) -> None:
+        self._ledger = ledger
+        self._site = site
+        self._clock = clock
+        self._rooms = rooms
+        self._patients = patients
+        self._parsed = Parsed(ledger, rooms, site)
+        self.reader = Reader(ledger, site, rooms, self._parsed, patients)
+        self._edition = 0
+        self._active: tuple[int, bool] = (-1, False)
+        self._careful_until = self._careful()
+
+    # -- the verbs ---------------------------------------------------------------------------------------------
+
+    def work(self, messages_max: int) -> int:
+        """Work through stored messages and touched patients; return how many there were, 0 when nothing is left to do."""
+        if not self._is_active():
+            return 0
+        alone = self._alone_first(messages_max)
+        if alone:
+            return alone
+        with self._ledger.transaction():
+            now = self._clock()
+            fresh = self._stored(cursor(self._ledger, "work"), messages_max)
+            touched = self._read(fresh, now)
+            waiting = self._touched(PATIENTS_MAX)
+            self._recompute({*touched, *waiting}, now)
+            if fresh:
+                set_cursor(self._ledger, "work", fresh[-1].number)
+                self._note_batch(messages_max)
+        self._parsed.trim()
+        return len(fresh) or len(waiting)
+
+    def recompute_touched(self) -> int:
+        """Recompute patients that a decision or an answer touched; return how many."""
+        if not self._is_active():
+            return 0
+        with self._ledger.transaction():
+            touched = self._touched(PATIENTS_MAX)
+            self._recompute(touched, self._clock())
+        self._parsed.trim()
+        return len(touched)
+
+    def day(self, day: date) -> int:
+        """Append a day of the facility and recompute whose answer may change on it; return how many patients."""
+        with self._ledger.transaction():
+            latest = latest_day(self._ledger)
+            if latest is not None and day <= latest:
+                return 0
+            self._ledger.append("day", [(self._ledger.next_number("day"), day.isoformat(), label(self._clock()))])
+            self._ledger.write(
+                "insert or ignore into touched (patient) select patient from wake where day <= ?", (day.isoformat(),)
+            )
+        woken = 0
+        while count := self.recompute_touched():
+            woken += count
+        return woken
+
+    # -- inside one transaction --------------------------------------------------------------------------------
+
+    def _read(self, messages: Sequence[Stored], now: datetime) -> set[int]:
+        taken = [message for message in messages if message.disposition == "taken"]
+        return self.reader.read(taken, self._edition_number(), label(now)) if taken else set()
+
+    def _recompute(self, numbers: Iterable[int], now: datetime) -> None:
+        order = sorted(numbers)
+        if not order:
+            return
+        as_of = latest_day(self._ledger)
+        moment = Moment(as_of, as_of or self._site.today(now), now.strftime("%Y%m%d%H%M%S+0000"))
+        modes = destination_modes(self._ledger, self._site.destinations)
+        lanes = {name: cursor(self._ledger, f"lanes/{name}") or 1 for name in self._site.destinations}
+        plans: list[tuple[PatientBook, Plan]] = []
+        for number in order:
+            book = self._patients.book(number)
+            plans.append((book, plan(book, self._site, self._rooms, self._parsed, modes, moment)))
+        self._write_items(plans, label(now))
+        self._write_postings(plans, lanes)
+        for book, made in plans:
+            self._write_wake(book, made.wake)
+            self._patients.weigh(book)
+        self._ledger.write_many("delete from touched where patient = ?", [(number,) for number in order])
+
+    def _write_postings(self, plans: Sequence[tuple[PatientBook, Plan]], lanes: dict[str, int]) -> None:
+        edition = self._edition_number()
+        number, send = self._ledger.next_number("posting"), self._ledger.next_number("send")
+        postings: list[tuple[Any, ...]] = []
+        sends: list[tuple[Any, ...]] = []
+        outbox: list[tuple[Any, ...]] = []
+        for book, made in plans:
+            if not made.said:
+                continue
+            blocked = {(i.destination, i.course) for i in book.items.values() if i.category in BLOCKING}
+            for said in made.said:
+                line = said.line
+                if said.body is not None:
+                    line = line._replace(send=send + len(sends))
+                    course = line.charge.course
+                    sends.append((line.send, line.destination, book.number, course, line.message, line.id, said.body))
+                    state = WAITING if (line.destination, course) in blocked else READY
+                    lane = book.number % lanes[line.destination]
+                    outbox.append((line.send, line.destination, lane, book.number, course, state, 0))
+                postings.append(_posting_row(number + len(postings), book.number, said, line.send, edition))
+                book.add_line(line)
+        self._ledger.append("send", sends)
+        self._ledger.append("posting", postings)
+        self._ledger.write_many(
+            "insert into outbox (seq, destination, lane, patient, course, state, attempt) values (?, ?, ?, ?, ?, ?, ?)",
+            outbox,
+        )
+
+    def _write_items(self, plans: Sequence[tuple[PatientBook, Plan]], at: str) -> None:
+        for book, made in plans:
+            if not made.items and not book.items:
+                continue
+            gone = [item for item in book.items.values() if _is_gone(item, made)]
+            new = [item for key, item in made.items.items() if key not in book.items]
+            if gone:
+                clear(self._ledger, gone, at)
+                for item in gone:
+                    del book.items[item.key]
+                for item in gone:
+                    if item.category in BLOCKING:
+                        unblock(self._ledger, book, item.destination, item.course)
+            if new:
+                hold(self._ledger, new, at)
+                book.items.update((item.key, item) for item in new)
+
+    def _write_wake(self, book: PatientBook, wake: str | None) -> None:
+        if wake == book.wake:
+            return
+        if wake is None:
+            self._ledger.write("delete from wake where patient = ?", (book.number,))
+        else:
+            self._ledger.write("insert or replace into wake (patient, day) values (?, ?)", (book.number, wake))
+        book.wake = wake
+
+    def _touched(self, most: int) -> list[int]:
+        return [number for (number,) in self._ledger.read("select patient from touched order by patient limit ?", (most,))]
+
+    def _stored(self, after: int, most: int) -> list[Stored]:
+        rows = self._ledger.read(
+            "select number, disposition, raw from message where number > ? order by number limit ?", (after, most)
+        )
+        return [Stored(*row) for row in rows]
+
+    # -- whether anything may be computed ----------------------------------------------------------------------
+
+    def _is_active(self) -> bool:
+        latest = self._ledger.next_number("activation")
+        if self._active[0] != latest:
+            rows = self._ledger.read("select digest from activation order by number desc limit 1")
+            self._active = latest, bool(rows) and rows[0][0] == self._site.digest
+            self._say_whether_active(self._active[1])
+        return self._active[1]
+
+    def _say_whether_active(self, active: bool) -> None:
+        known = open_item(self._ledger, _NOT_ACTIVATED.key) is not None
+        if known != active:
+            return
+        with self._ledger.transaction():
+            (clear if active else hold)(self._ledger, [_NOT_ACTIVATED], label(self._clock()))
+
+    def _edition_number(self) -> int:
+        if self._edition == 0 or self._edition >= self._ledger.next_number("edition"):
+            rows = self._ledger.read("select number from edition where digest = ?", (self._site.digest,))
+            if rows:
+                self._edition = rows[0][0]
+            else:
+                self._edition = self._ledger.next_number("edition")
+                self._ledger.append("edition", [(self._edition, self._site.digest)])
+        return self._edition
+
+    # -- a message that stops the process ----------------------------------------------------------------------
+
+    def _careful(self) -> int:
+        """Return up to which message to go one by one: the batch in which the process before may have ended."""
+        after, newest = cursor(self._ledger, "work"), self._ledger.next_number("message") - 1
+        return min(newest, after + max(cursor(self._ledger, "batch"), 1)) if newest > after else 0
+
+    def _alone_first(self, most: int) -> int:
+        """Work through messages that a person released, or that the process before may have ended at."""
+        done = 0
+        rows = self._ledger.read(
+            "select m.number, m.disposition, m.raw from again a join message m on m.number = a.message"
+            " order by a.message limit ?",
+            (most,),
+        )
+        for row in rows:
+            self._alone(Stored(*row), again=True)
+            done += 1
+        while done < most and (after := cursor(self._ledger, "work")) < self._careful_until:
+            self._alone(self._stored(after, 1)[0], again=False)
+            done += 1
+        return done
+
+    def _alone(self, message: Stored, *, again: bool) -> None:
+        """Work through one message; its start is counted first, so that one that ends the process is put aside."""
+        name = f"starts/{message.number}"
+        with self._ledger.transaction():
+            starts = cursor(self._ledger, name) + 1
+            set_cursor(self._ledger, name, starts)
+        with self._ledger.transaction():
+            now = self._clock()
+            if starts >= STARTS_MAX - 1 + again:
+                hold(self._ledger, [_quarantined(message.number)], label(now))
+            elif again:
+                self._recompute(self.reader.read_again([message], self._edition_number(), label(now)), now)
+            else:
+                self._recompute(self._read([message], now), now)
+            if again:
+                self._ledger.write("delete from again where message = ?", (message.number,))
+            else:
+                set_cursor(self._ledger, "work", message.number)
+            self._ledger.write("delete from cursor where name = ?", (name,))
+        self._parsed.trim()
+
+    def _note_batch(self, size: int) -> None:
+        if size > cursor(self._ledger, "batch"):
+            set_cursor(self._ledger, "batch", size)
+
+
+def unblock(ledger: Ledger, book: PatientBook, destination: str, course: str) -> None:
+    """Let a course go on at a destination, unless something else still blocks it."""
+    for item in book.items.values():
+        if item.category in BLOCKING and item.destination == destination and item.course == course:
+            return
+    ledger.write(
+        "update outbox set state = ? where patient = ? and destination = ? and course = ? and state = ?",
+        (READY, book.number, destination, course, WAITING),
+    )
+
+
+def _is_gone(item: Item, made: Plan) -> bool:
+    if item.key in made.items:
+        return False
+    if item.category in DERIVED:
+        return True
+    if item.category not in REFUSALS or made.answered is None:
+        return False
+    return item.key not in made.refusals_wanted and (not item.destination or item.destination in made.answered)
+
+
+def _quarantined(number: int) -> Item:
+    return Item(
+        item_key("quarantined", number), "quarantined", "quarantined", message=number,
+        note="reading this message stopped the program twice; report it, then release",
+    )
+
+
+def _posting_row(number: int, patient: int, said: Said, send: int | None, edition: int) -> tuple[Any, ...]:
+    line, charge = said.line, said.charge
+    return (
+        number, line.id, line.kind, line.mode, line.destination, patient, charge.course, line.line_key,
+        *line_fields(charge), line.units, line.credits, said.previous, line.message, line.account,
+        said.posted.isoformat(), said.cause, edition, send, why_text(charge),
+    )  # fmt: skip

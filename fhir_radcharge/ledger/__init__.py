@@ -1,0 +1,6 @@
+"""The ledger: append-only books of messages, events, postings, answers and human decisions."""
+
+from fhir_radcharge.ledger.chain import Verdict, verify_chain
+from fhir_radcharge.ledger.store import SINGLE_CONNECTION, Ledger, reader
+
+__all__ = ["SINGLE_CONNECTION", "Ledger", "Verdict", "reader", "verify_chain"]
