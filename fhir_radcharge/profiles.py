@@ -1,0 +1,423 @@
+"""Turns `mappings/senders/*.yaml` into senders: checked as data, then compiled into functions, once."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from fhir_radcharge.errors import TableError
+from fhir_radcharge.model import Kind
+from fhir_radcharge.strict_yaml import Code, Row, Strict, line_of, parse, typed, validated
+from fhir_radcharge.wire.facts import COUNTS, FLAGS, NAMES, VOCABULARY, converter
+from fhir_radcharge.wire.paths import Parts, all_of, captured, first_of, keyed, names_in, parts_of, template
+from fhir_radcharge.wire.sender import (
+    Activity,
+    Direction,
+    Fact,
+    ForeignCodes,
+    Lacking,
+    Like,
+    Mapped,
+    Sender,
+    States,
+    TextSource,
+)
+from fhir_radcharge.zones import zone_named
+
+_SHARED = frozenset({"MSH", "EVN", "PID", "PD1", "PV1", "PV2"})
+_LINE_NAMES = frozenset({"course"})
+
+
+class _Match(Strict):
+    application: str
+    facility: str
+
+
+class _Mapped(Strict):
+    from_: tuple[str, ...] = Field(alias="from")
+    values: dict[str, Literal["outpatient", "inpatient"]]
+    absent: Literal["refuse", "outpatient", "inpatient"]
+
+
+class _Payer(Strict):
+    from_: tuple[str, ...] = Field(alias="from")
+    absent: str
+
+
+class _Message(Strict):
+    patient: tuple[str, ...] = Field(min_length=1)
+    account: tuple[str, ...]
+    patient_class: _Mapped
+    payer: _Payer
+
+
+class _Revision(Strict):
+    number: tuple[str, ...]
+    time: tuple[str, ...] = Field(min_length=1)
+
+
+class _Quantity(Strict):
+    from_: str = Field(alias="from")
+    absent: Literal["refuse", "one"]
+
+
+class _Line(Strict):
+    id: tuple[str, ...] = Field(min_length=1)
+    revision: _Revision
+    type: str
+    types: dict[str, Direction]
+    negative_quantity: Literal["credit", "refuse"]
+    quantity: _Quantity
+    activity: tuple[str, ...] = Field(min_length=1)
+    start: tuple[str, ...] = Field(min_length=1)
+    course: tuple[str, ...]
+    order: tuple[str, ...]
+    code: tuple[str, ...]
+    modifiers: str
+    rendering: tuple[str, ...]
+    ordering: tuple[str, ...]
+    diagnosis: tuple[str, ...]
+    authorization: tuple[str, ...]
+    location: tuple[str, ...]
+
+
+class _Keys(Strict):
+    segment: str = Field(pattern=r"Z[A-Z0-9]{2}")
+    first: int = Field(ge=1, le=99)
+    ignored: tuple[str, ...]
+
+
+class _Text(Strict):
+    from_: str = Field(alias="from")
+    like: str
+
+
+class _Fact(Strict):
+    from_: tuple[str, ...] = Field(alias="from", min_length=1)
+    values: Any = None
+    suffixes: tuple[str, ...] = ()
+    separator: str = Field(default=",", min_length=1, max_length=1)
+    lower: bool = False
+
+
+class _States(Strict):
+    from_: date = Field(alias="from")
+    to: date | None = None
+    complexity: Literal["simple", "simple_compensated", "intermediate", "complex"] | None = None
+    level: int | None = Field(default=None, ge=1, le=3)
+
+
+class _Activity(Strict):
+    kind: Kind | Literal["ignored"]
+    facts: Any = None
+    states: tuple[_States, ...] = ()
+    code: Code | None = None
+
+
+class _Sender(Strict):
+    sender: str = Field(pattern=r"[a-z][a-z0-9_]*")
+    match: _Match
+    charset: str | None
+    control_ids: Literal["unique", "reused"]
+    answers: Literal["as_asked", "original"]
+    zone: str
+    foreign_codes: ForeignCodes
+    books: tuple[str, ...]
+    requires: tuple[Literal["diagnosis", "rendering_npi", "ordering_npi", "authorization"], ...]
+    message: _Message
+    line: _Line
+    keys: _Keys | None = None
+    texts: tuple[_Text, ...] = ()
+    vocabularies: dict[str, Any] = {}
+    facts: dict[str, _Fact]
+    activities: dict[str, _Activity]
+
+
+def read_sender(path: Path, name: str) -> Sender:
+    """Return the sender that a profile declares; `name` is how errors and remedies name the file."""
+    try:
+        content = path.read_bytes()
+        data = parse(content.decode("utf-8"), name)
+    except (OSError, UnicodeDecodeError) as error:
+        raise TableError(f"{name}:1: cannot be read as UTF-8 text; check the file") from error
+    return sender_from(data, name, hashlib.sha256(content).hexdigest())
+
+
+def sender_from(data: Any, name: str, digest: str) -> Sender:
+    """Return the sender that loaded YAML declares; raise TableError with `file:line` for each problem."""
+    profile = validated(_Sender, data, name)
+    compiler = _Compiler(profile, data, name)
+    sender = compiler.sender(digest)
+    if compiler.problems:
+        raise TableError("\n".join(compiler.problems))
+    return sender
+
+
+class _Compiler:
+    """Compiles one profile and collects what is wrong with it, so that a person mends it in one go."""
+
+    def __init__(self, profile: _Sender, data: Row, name: str) -> None:
+        self.profile = profile
+        self.data = data
+        self.name = name
+        self.problems: list[str] = []
+
+    def sender(self, digest: str) -> Sender:
+        profile, message, line = self.profile, self.profile.message, self.profile.line
+        self._check_names()
+        by_key, by_observation, by_capture, elsewhere = self._facts()
+        return Sender(
+            name=profile.sender,
+            file=self.name,
+            digest=digest,
+            application=profile.match.application,
+            facility=profile.match.facility,
+            charset=profile.charset,
+            control_ids_reused=profile.control_ids == "reused",
+            original_mode=profile.answers == "original",
+            foreign_codes=profile.foreign_codes,
+            books=frozenset(profile.books),
+            zone=self._zone(),
+            patient=self._first(message.patient, "message", "patient"),
+            account=self._first(message.account, "message", "account"),
+            patient_class=self._patient_class(),
+            payer=self._each(message.payer.from_, "message", "payer"),
+            payer_absent=message.payer.absent,
+            payer_per_line=any(not _is_shared(path) for path in message.payer.from_),
+            id=self._first(line.id, "line", "id"),
+            id_place=line.id[0],
+            revision_number=self._first(line.revision.number, "line", "revision") if line.revision.number else None,
+            revision_time=self._first(line.revision.time, "line", "revision"),
+            revision_per_line=any(not _is_shared(path) for path in line.revision.time),
+            type=self._first((line.type,), "line", "type"),
+            type_place=line.type,
+            types=line.types,
+            negative_is_credit=line.negative_quantity == "credit",
+            quantity=self._first((line.quantity.from_,), "line", "quantity"),
+            quantity_place=line.quantity.from_,
+            # HL7 2.1 had the amount in FT1-10 and the quantity in FT1-11; 2.2 exchanged them.
+            quantity_2_1=self._first((_swapped(line.quantity.from_),), "line", "quantity"),
+            quantity_absent_is_one=line.quantity.absent == "one",
+            activity=self._first(line.activity, "line", "activity"),
+            activity_place=line.activity[0],
+            activities=self._activities(),
+            start=self._first(line.start, "line", "start"),
+            start_place=line.start[0],
+            course=self._first((*line.course, *line.order), "line", "course"),
+            code=self._first(line.code, "line", "code"),
+            modifiers=self._modifiers(),
+            rendering=self._first(line.rendering, "line", "rendering"),
+            location=self._each(line.location, "line", "location"),
+            lacking=self._lacking(),
+            key_segment=profile.keys.segment if profile.keys else "",
+            key_first=profile.keys.first if profile.keys else 1,
+            keys_known=self._keys_known(),
+            texts=self._texts(),
+            facts_by_key=by_key,
+            facts_by_observation=by_observation,
+            facts_by_capture=by_capture,
+            facts_elsewhere=elsewhere,
+        )
+
+    def _say(self, line: int, problem: str) -> None:
+        self.problems.append(f"{self.name}:{line}: {problem}")
+
+    def _line(self, *steps: str) -> int:
+        """Return the line of a key, or of the nearest one above it that stands in the file."""
+        data: Any = self.data
+        line = line_of(data)
+        for step in steps:
+            if not isinstance(data, Row) or step not in data:
+                break
+            line = data.lines[step]
+            data = data[step]
+        return line
+
+    def _first(self, paths: tuple[str, ...], *steps: str) -> Any:
+        try:
+            return first_of([self._known(path) for path in paths])
+        except ValueError as error:
+            self._say(self._line(*steps), str(error))
+            return first_of(())
+
+    def _each(self, paths: tuple[str, ...], *steps: str) -> tuple[Any, ...]:
+        return tuple(self._first((path,), *steps) for path in paths)
+
+    def _known(self, path: str) -> str:
+        key = keyed(path)
+        if key and key[0] != "OBX" and (self.profile.keys is None or self.profile.keys.segment != key[0]):
+            raise ValueError(f"'{path}' needs `keys: {{segment: {key[0]}, first: ..., ignored: []}}` in this profile")
+        name = captured(path)
+        if name and not any(name in names_in(text.like) for text in self.profile.texts):
+            raise ValueError(f"'{path}' is captured by no text; add a template under `texts`")
+        return path
+
+    def _zone(self) -> Any:
+        try:
+            return zone_named(self.profile.zone)
+        except ValueError as error:
+            self._say(self._line("zone"), str(error))
+            return None
+
+    def _patient_class(self) -> Mapped:
+        declared = self.profile.message.patient_class
+        absent = None if declared.absent == "refuse" else declared.absent
+        return Mapped(self._first(declared.from_, "message", "patient_class"), declared.values, absent)
+
+    def _modifiers(self) -> Any:
+        try:
+            return all_of(self.profile.line.modifiers)
+        except ValueError as error:
+            self._say(self._line("line", "modifiers"), str(error))
+            return None
+
+    def _lacking(self) -> tuple[Lacking, ...]:
+        line = self.profile.line
+        paths = {
+            "diagnosis": line.diagnosis,
+            "rendering_npi": line.rendering,
+            "ordering_npi": line.ordering,
+            "authorization": line.authorization,
+        }
+        for item in self.profile.requires:
+            if not paths[item]:
+                self._say(self._line("requires"), f"{item} is required and `line` names no path for it")
+        return tuple(Lacking(item, self._first(paths[item], "line")) for item in self.profile.requires)
+
+    def _texts(self) -> dict[str, tuple[TextSource, ...]]:
+        likes: dict[Parts, list[Like]] = {}
+        for text in self.profile.texts:
+            parts = parts_of(text.from_)
+            try:
+                if parts is None or parts.key or parts.component == 0:
+                    raise ValueError(f"'{text.from_}' is not a field; write one such as NTE-3.1")
+                likes.setdefault(parts, []).append(template(text.like))
+            except ValueError as error:
+                self._say(self._line("texts"), str(error))
+        found: dict[str, tuple[TextSource, ...]] = {}
+        for parts, shapes in likes.items():
+            source = TextSource(parts.field, parts.component, tuple(shapes), {})
+            found[parts.segment] = (*found.get(parts.segment, ()), source)
+        return found
+
+    def _keys_known(self) -> frozenset[str]:
+        """Return the keys that some path reads, and those declared as ignored: any other is worth a notice."""
+        if self.profile.keys is None:
+            return frozenset()
+        line = self.profile.line.model_dump()
+        paths = [*_leaves(line), *(path for fact in self.profile.facts.values() for path in fact.from_)]
+        read = {key[1] for path in paths if (key := keyed(path)) is not None}
+        return frozenset(read) | frozenset(self.profile.keys.ignored)
+
+    def _check_names(self) -> None:
+        for name in self.profile.facts:
+            if name not in NAMES:
+                self._say(self._line("facts", name), f"'{name}' is no fact; the facts are {', '.join(sorted(NAMES))}")
+        for text in self.profile.texts:
+            for name in names_in(text.like):
+                if name not in NAMES | _LINE_NAMES:
+                    self._say(self._line("texts"), f"'{{{name}}}' in '{text.like}' is neither a fact nor course")
+
+    def _facts(self) -> tuple[dict[str, Fact], dict[str, Fact], dict[str, Fact], tuple[Fact, ...]]:
+        by_key: dict[str, Fact] = {}
+        by_observation: dict[str, Fact] = {}
+        by_capture: dict[str, Fact] = {}
+        elsewhere: list[Fact] = []
+        for name, declared in self.profile.facts.items():
+            convert = self._converter(name, declared)
+            if convert is None:
+                continue
+            fact = Fact(name, self._first(declared.from_, "facts", name), convert, len(declared.from_))
+            for path in declared.from_:
+                key, capture = keyed(path), captured(path)
+                if capture is not None:
+                    by_capture[capture] = fact
+                elif key is not None:
+                    (by_observation if key[0] == "OBX" else by_key)[key[1]] = fact
+                elif fact not in elsewhere:
+                    elsewhere.append(fact)
+        return by_key, by_observation, by_capture, tuple(elsewhere)
+
+    def _converter(self, name: str, declared: _Fact) -> Any:
+        if name not in NAMES:
+            return None
+        try:
+            values = self._values(name, declared.values)
+            return converter(name, self.name, values, declared.suffixes, declared.separator, declared.lower)
+        except ValueError as error:
+            self._say(self._line("facts", name), str(error))
+            return None
+
+    def _values(self, name: str, declared: Any) -> Mapping[str, Any] | None:
+        if declared is None:
+            return None
+        if isinstance(declared, str):
+            if declared not in self.profile.vocabularies:
+                raise ValueError(f"there is no vocabulary '{declared}'; declare it under `vocabularies`")
+            declared = self.profile.vocabularies[declared]
+        values = typed(declared)
+        if not isinstance(values, dict):
+            raise ValueError(f"`values` of {name} maps the sender's words to values of the fact")
+        _check_values(name, values.values())
+        return values
+
+    def _activities(self) -> dict[str, Activity]:
+        found: dict[str, Activity] = {}
+        for code, declared in self.profile.activities.items():
+            try:
+                facts = typed(declared.facts) or {}
+                for name, value in facts.items():
+                    if name not in NAMES:
+                        raise ValueError(f"'{name}' is no fact")
+                    _check_values(name, [value])
+                states = tuple(_states(row) for row in declared.states)
+            except (ValueError, AttributeError) as error:
+                self._say(self._line("activities", code), str(error))
+                continue
+            kind = None if declared.kind == "ignored" else declared.kind
+            found[code] = Activity(kind, facts, states, declared.code)
+        return found
+
+
+def _states(row: _States) -> States:
+    if row.complexity is not None and row.level is None:
+        return States(row.from_, row.to, "complexity", row.complexity)
+    if row.level is not None and row.complexity is None:
+        return States(row.from_, row.to, "level", row.level)
+    raise ValueError("a row of `states` has either `complexity` or `level`")
+
+
+def _check_values(name: str, values: Iterable[Any]) -> None:
+    for value in values:
+        if name in FLAGS and not isinstance(value, bool):
+            raise ValueError(f"{name} is true or false, not '{value}'")
+        if name in COUNTS and (isinstance(value, bool) or not isinstance(value, int)):
+            raise ValueError(f"{name} is a whole number, not '{value}'")
+        if name in VOCABULARY and value not in VOCABULARY[name]:
+            raise ValueError(f"{name} is one of {', '.join(VOCABULARY[name])}, not '{value}'")
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _leaves(inner)
+    elif isinstance(value, tuple):
+        for inner in value:
+            yield from _leaves(inner)
+
+
+def _is_shared(path: str) -> bool:
+    parts = parts_of(path)
+    return parts is not None and parts.segment in _SHARED
+
+
+def _swapped(path: str) -> str:
+    parts = parts_of(path)
+    return "FT1-11.1.1" if parts is not None and parts.segment == "FT1" and parts.field == 10 else path

@@ -1,0 +1,300 @@
+"""Turns one FT1, with the segments that it owns, into a treatment event, as the profile of its sender says."""
+
+from __future__ import annotations
+
+from datetime import date
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from fhir_radcharge.errors import MessageError
+from fhir_radcharge.model import Kind, PatientClass, Place, Reported, TreatmentEvent
+from fhir_radcharge.places import UNMAPPED, Plans, Settings
+from fhir_radcharge.wire.er7 import NULL, Delimiters
+from fhir_radcharge.wire.facts import FACTS_OF, MUST_OF, shown
+from fhir_radcharge.wire.misaligned import quantity_problem, seems_shifted, type_problem
+from fhir_radcharge.wire.paths import Scope
+from fhir_radcharge.wire.sender import Activity, Sender
+from fhir_radcharge.wire.times import Moment, read_moment, read_order
+
+_MAKES_LINES = frozenset({"fraction", "guidance", "port_image", "service", "reported"})
+_ONE_UNIT = frozenset({"fraction", "guidance"})
+_CARRIES_CODE = frozenset({"service", "reported"})
+_UNKNOWN = Activity("reported", {}, (), None)
+_NOTHING_LACKS: frozenset[str] = frozenset()
+_NOWHERE = Place()
+_DECODED = Delimiters("", "", "", "", "", "")  # for values whose escapes are decoded already: once is enough
+
+
+class Shared(NamedTuple):
+    """What all lines of a message have in common; `revision_time` None: each line says its own."""
+
+    sender: Sender
+    settings: Settings
+    plans: Plans
+    number: int
+    patient_class: PatientClass
+    payer: str
+    revision_time: int | None
+    swapped: bool
+    notices: list[str]
+    seen: dict[str, tuple[bool, bytes, int]]
+
+
+def event_of(scope: Scope, group: list[list[str]], position: int, shared: Shared) -> TreatmentEvent | None:
+    """Return the event that a line says; None if it says nothing of its own; raise MessageError if unreadable."""
+    sender = shared.sender
+    direction = _direction(scope, sender)
+    if direction == "ignored":
+        shared.notices.append(f"line_ignored: FT1-6 {shown(sender.type(scope))}")
+        return None
+    units = _units(scope, shared)
+    voided = direction == "credit" or units < 0
+    activity = _activity(scope, sender, voided)
+    if activity.kind is None:
+        shared.notices.append("line_ignored: another line says it")
+        return None
+    id_ = sender.id(scope)
+    digest = _digest(group)
+    if not id_:
+        raise MessageError(sender.id_place, "the event's id is missing", "send an id that no other event has", "101")
+    if _repeats(id_, voided, digest, position, shared):
+        return None
+    units = abs(units)
+    _refuse_units(activity.kind, units, voided, sender)
+    return _event(scope, shared, activity, activity.kind, id_, units, voided, (position, digest))
+
+
+def payer_of(scope: Scope, sender: Sender, plans: Plans, notices: list[str]) -> str:
+    """Return the payer profile: the mapped one, `unmapped`, or the sender's declared one where none is sent."""
+    told = False
+    for read in sender.payer:
+        plan = read(scope)
+        if plan:
+            told = True
+            payer = plans.payer(plan)
+            if payer is not None:
+                return payer
+    if told:
+        return UNMAPPED
+    notices.append("payer_unknown")
+    return sender.payer_absent
+
+
+def revision_time(scope: Scope, sender: Sender) -> int:
+    """Return the time that orders revisions, as a number that grows."""
+    text = sender.revision_time(scope)
+    if not text:
+        raise MessageError("EVN-2", "the time that orders revisions is missing", "send EVN-2 or MSH-7", "101")
+    return read_order(text, sender.zone, "EVN-2")
+
+
+def _event(
+    scope: Scope,
+    shared: Shared,
+    activity: Activity,
+    kind: Kind,
+    id_: str,
+    units: int,
+    voided: bool,
+    content: tuple[int, bytes],
+) -> TreatmentEvent:
+    sender = shared.sender
+    moment = _start(scope, sender)
+    code = activity.code or sender.code(scope)
+    modifiers = sender.modifiers(scope)
+    facts = _facts(scope, activity, kind, sender)
+    provider = sender.rendering(scope)
+    if kind == "exam":
+        provider = facts.pop("provider", "") or provider
+    if kind in _CARRIES_CODE:
+        _add_code(facts, code, modifiers, units, voided, sender)
+    if not voided:
+        _complete(facts, kind, activity, moment.day, sender)
+    own_payer = sender.payer_per_line or "IN1" in scope.own
+    return TreatmentEvent(
+        sender.name,
+        id_,
+        kind,
+        moment.day,
+        moment.minute,
+        sender.course(scope) or None,
+        facts,
+        _place(scope, moment.day, shared),
+        shared.patient_class,
+        payer_of(scope, sender, shared.plans, shared.notices) if own_payer else shared.payer,
+        Reported(code, modifiers, units) if code else None,
+        provider or None,
+        _lacks(scope, sender) if kind in _MAKES_LINES else _NOTHING_LACKS,
+        _revision(scope, shared, content),
+        voided,
+        shared.number,
+    )
+
+
+def _direction(scope: Scope, sender: Sender) -> str:
+    value = sender.type(scope)
+    direction = sender.types.get(value)
+    if direction is None:
+        raise type_problem(scope.ft1, value, sender.types, sender.file)
+    if direction == "held":
+        raise MessageError(
+            sender.type_place,
+            f"{value} is an adjustment that names no unit of an event",
+            f"settle it by hand, or say under line.types of {sender.file} what it is",
+        )
+    return direction
+
+
+def _units(scope: Scope, shared: Shared) -> int:
+    """Return the signed number of units; negative where the sender takes back by sign."""
+    sender = shared.sender
+    text = (sender.quantity_2_1 if shared.swapped else sender.quantity)(scope)
+    if text == "1":
+        return 1
+    if not text and sender.quantity_absent_is_one and not seems_shifted(scope.ft1):
+        return 1
+    sign = -1 if text.startswith("-") else 1
+    digits, _, zeros = text.lstrip("+-").partition(".")
+    if not (digits.isascii() and digits.isdigit() and len(digits) < 6 and not zeros.strip("0")):
+        raise quantity_problem(scope.ft1, text)
+    if int(digits) == 0:
+        raise MessageError(sender.quantity_place, "the quantity is zero", "send the number of units", "102")
+    if sign < 0 and not sender.negative_is_credit:
+        remedy = f"send the credit as FT1-6 says, or set line.negative_quantity in {sender.file}"
+        raise MessageError(sender.quantity_place, "the quantity is negative", remedy, "102")
+    return sign * int(digits)
+
+
+def _activity(scope: Scope, sender: Sender, voided: bool) -> Activity:
+    code = sender.activity(scope)
+    found = sender.activities.get(code)
+    if found is not None:
+        return found
+    if voided:
+        return _UNKNOWN  # a credit needs only the id of what it takes back
+    if not code:
+        raise MessageError(sender.activity_place, "the activity code is missing", "send it", "101")
+    raise MessageError(
+        sender.activity_place,
+        f"activity code '{shown(code)}' is not in {sender.file}",
+        "add it under activities and reread the message",
+        "103",
+    )
+
+
+def _refuse_units(kind: Kind, units: int, voided: bool, sender: Sender) -> None:
+    if units == 1 or kind not in _ONE_UNIT:
+        return
+    problem = f"a credit of {units} units of one {kind}" if voided else f"a {kind} of {units} units"
+    raise MessageError(sender.quantity_place, problem, "send one line of one unit for each", "207")
+
+
+def _repeats(id_: str, voided: bool, digest: bytes, position: int, shared: Shared) -> bool:
+    """Say whether this line repeats an earlier one of the message; raise if the id is used for two events."""
+    earlier = shared.seen.get(id_)
+    shared.seen[id_] = (voided, digest, position)
+    if earlier is None or earlier[0] != voided:
+        return False
+    if earlier[1] == digest:
+        shared.notices.append("line_repeated")
+        return True
+    raise MessageError(
+        shared.sender.id_place,
+        f"the event's id stands on FT1[{earlier[2]}] too, for something else",
+        f"name a path under line.id of {shared.sender.file} that differs from line to line",
+    )
+
+
+def _start(scope: Scope, sender: Sender) -> Moment:
+    text = sender.start(scope)
+    if not text:
+        raise MessageError(sender.start_place, "the start is missing", "send the date of service", "101")
+    return read_moment(text, sender.zone, sender.start_place)
+
+
+def _facts(scope: Scope, activity: Activity, kind: Kind, sender: Sender) -> dict[str, Any]:
+    allowed = FACTS_OF[kind]
+    facts = dict(activity.facts)
+    if not allowed:
+        return facts
+    d = scope.delimiters
+    for known, stated, delimiters in (
+        (sender.facts_by_capture, scope.captured, _DECODED),
+        (sender.facts_by_key, scope.keys, d),
+        (sender.facts_by_observation, scope.observed, d),
+    ):
+        if known and stated:
+            for name, raw in stated.items():
+                fact = known.get(name)
+                if fact is None or fact.name not in allowed or not raw or raw == NULL:
+                    continue
+                if fact.paths > 1:  # the first path that holds anything speaks
+                    raw, delimiters = fact.read(scope), _DECODED
+                facts[fact.name] = fact.convert(raw, delimiters, sender.zone, name)
+    for fact in sender.facts_elsewhere:
+        if fact.name in allowed and (raw := fact.read(scope)):
+            facts[fact.name] = fact.convert(raw, _DECODED, sender.zone, fact.name)
+    return facts
+
+
+def _add_code(
+    facts: dict[str, Any], code: str, modifiers: tuple[str, ...], units: int, voided: bool, sender: Sender
+) -> None:
+    if not code:
+        if voided:
+            return
+        raise MessageError("FT1-25", "the code of the service is missing", "send it", "101")
+    facts["code"] = code
+    facts["units"] = units
+    if modifiers:
+        facts["modifiers"] = modifiers
+    if sender.foreign_codes != "hold":
+        facts["foreign_codes"] = sender.foreign_codes
+
+
+def _complete(facts: dict[str, Any], kind: Kind, activity: Activity, day: date, sender: Sender) -> None:
+    for states in activity.states:
+        if states.first <= day and (states.last is None or day <= states.last):
+            facts.setdefault(states.fact, states.value)
+    for name in MUST_OF.get(kind, ()):
+        if name not in facts:
+            raise MessageError(name, f"a line of kind {kind} does not say it", f"see facts.{name} in {sender.file}", "101")
+
+
+def _place(scope: Scope, day: date, shared: Shared) -> Place:
+    settings = shared.settings
+    for read in shared.sender.location:
+        location = read(scope)
+        if location:
+            place = settings.place(location, day)
+            if place is not None:
+                return place
+    shared.notices.append("setting_unknown")
+    return _NOWHERE
+
+
+def _lacks(scope: Scope, sender: Sender) -> frozenset[str]:
+    missing = [lacking.item for lacking in sender.lacking if not lacking.read(scope)]
+    return frozenset(missing) if missing else _NOTHING_LACKS
+
+
+def _digest(group: list[list[str]]) -> bytes:
+    """Return what tells two sayings about one event apart; the set id is a counter and not part of it."""
+    lines = ["|".join(segment[2:] if segment[0] == "FT1" else segment) for segment in group]
+    return blake2b("\r".join(lines).encode(), digest_size=8).digest()
+
+
+def _revision(scope: Scope, shared: Shared, content: tuple[int, bytes]) -> tuple[Any, ...]:
+    """Return what orders the sayings: number, time, place in the message, content; never the arrival."""
+    sender = shared.sender
+    time = shared.revision_time
+    if time is None:
+        time = revision_time(scope, sender)
+    number = 0
+    if sender.revision_number is not None:
+        text = sender.revision_number(scope)
+        if not (text.isascii() and text.isdigit()):
+            problem = "the revision number is missing" if not text else "the revision number is not a whole number"
+            raise MessageError("line.revision", problem, f"send it where {sender.file} says", "101")
+        number = int(text)
+    return number, time, content[0], content[1].hex()

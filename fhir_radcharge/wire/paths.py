@@ -1,0 +1,260 @@
+"""Turns the paths of a sender profile into closures that read one decoded value each, compiled once.
+
+    FT1-7       FT1-7.1      field, first component          FT1-7.4.2   sub-component
+    FT1-2.*                  the whole field, components joined by ^
+    PID-3[5=MR].1            the repetition whose component 5 is MR
+    PID-3[2].1               the second repetition
+    ZCH:SITE                 the KEY=VALUE field of a Z segment
+    OBX:Technique            OBX-5 of the OBX whose OBX-3.1 is Technique
+    {course}                 what a text template captured
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+from fhir_radcharge.wire.er7 import NULL, Delimiters, unescape
+
+_PATH = re.compile(
+    r"(?P<segment>[A-Z][A-Z0-9]{2})-(?P<field>[1-9][0-9]?)"
+    r"(?:\[(?:(?P<key>[1-9][0-9]?)=(?P<equals>[^\]]+)|(?P<number>[1-9][0-9]?))\])?"
+    r"(?:\.(?P<component>[1-9][0-9]?|\*)(?:\.(?P<subcomponent>[1-9][0-9]?))?)?"
+)
+_KEYED = re.compile(r"(?P<segment>[A-Z][A-Z0-9]{2}):(?P<name>.+)")
+_CAPTURED = re.compile(r"\{(?P<name>[a-z_]+)\}")
+_SLOT = re.compile(r"\{([a-z_]+)\}")
+_NONE: Mapping[str, list[str]] = {}
+_NO_TEXT: Mapping[str, str] = {}
+
+
+class Scope:
+    """What one FT1 may read: itself, the segments that follow it, and those that the message shares."""
+
+    __slots__ = ("captured", "delimiters", "ft1", "keys", "named", "observed", "own")
+
+    def __init__(self, delimiters: Delimiters, ft1: list[str]) -> None:
+        self.delimiters = delimiters
+        self.ft1 = ft1
+        self.own: Mapping[str, list[str]] = _NONE
+        self.named: Mapping[str, list[str]] = _NONE
+        self.keys: Mapping[str, str] = _NO_TEXT
+        self.observed: Mapping[str, str] = _NO_TEXT
+        self.captured: Mapping[str, str] = _NO_TEXT
+
+
+Read = Callable[[Scope], str]
+
+
+class Parts(NamedTuple):
+    """A field path taken apart; `component` 0 stands for the whole field."""
+
+    segment: str
+    field: int
+    component: int
+    subcomponent: int
+    repetition: int
+    key: int
+    equals: str
+
+
+def parts_of(path: str) -> Parts | None:
+    """Return a field path taken apart, or None if it is not one."""
+    found = _PATH.fullmatch(path)
+    if found is None:
+        return None
+    component = found["component"] or "1"
+    return Parts(
+        found["segment"],
+        int(found["field"]),
+        0 if component == "*" else int(component),
+        int(found["subcomponent"] or 1),
+        int(found["number"] or 1),
+        int(found["key"] or 0),
+        found["equals"] or "",
+    )
+
+
+def keyed(path: str) -> tuple[str, str] | None:
+    """Return segment and name of a `ZCH:SITE` path, or None if it is not one."""
+    found = _KEYED.fullmatch(path)
+    return (found["segment"], found["name"]) if found else None
+
+
+def captured(path: str) -> str | None:
+    """Return the name in `{name}`, or None if the path is not one."""
+    found = _CAPTURED.fullmatch(path)
+    return found["name"] if found else None
+
+
+def leaf(raw: str, d: Delimiters, component: int = 1, subcomponent: int = 1) -> str:
+    """Return one decoded value of a single repetition; "" for an absent one and for the explicit null."""
+    mark = d.component
+    if mark and mark in raw:
+        pieces = raw.split(mark, component)
+        raw = pieces[component - 1] if len(pieces) >= component else ""
+    elif component > 1:
+        return ""
+    mark = d.subcomponent
+    if mark and mark in raw:
+        pieces = raw.split(mark, subcomponent)
+        raw = pieces[subcomponent - 1] if len(pieces) >= subcomponent else ""
+    elif subcomponent > 1:
+        return ""
+    if raw == NULL:
+        return ""
+    mark = d.escape
+    return (unescape(raw, d) if mark and mark in raw else raw).strip()
+
+
+def whole(raw: str, d: Delimiters) -> str:
+    """Return all components of one repetition, decoded and joined by ^, without empty ones at the end."""
+    mark = d.component
+    if not mark or mark not in raw:
+        return leaf(raw, d)
+    if mark == "^" and not (d.escape in raw or d.subcomponent in raw or " " in raw):
+        return raw.rstrip("^")
+    return "^".join([leaf(piece, d) for piece in raw.split(mark)]).rstrip("^")
+
+
+def reader(path: str) -> Read:
+    """Return a function that reads a path from a scope; raise ValueError if the path is not one."""
+    name = captured(path)
+    if name is not None:
+        return _captured_reader(name)
+    parts = parts_of(path)
+    if parts is not None:
+        return _field_reader(parts)
+    key = keyed(path)
+    if key is None:
+        raise ValueError(f"'{path}' is not a path; write one such as FT1-7.1, PID-3[5=MR].1, ZCH:SITE or {{course}}")
+    return _observed_reader(key[1]) if key[0] == "OBX" else _key_reader(key[1])
+
+
+def first_of(paths: Sequence[str]) -> Read:
+    """Return a function that reads the first path which holds anything; "" if none does."""
+    reads = tuple(reader(path) for path in paths)
+    if not reads:
+        return lambda scope: ""
+    if len(reads) == 1:
+        return reads[0]
+
+    def read(scope: Scope) -> str:
+        for one in reads:
+            value = one(scope)
+            if value:
+                return value
+        return ""
+
+    return read
+
+
+def all_of(path: str) -> Callable[[Scope], tuple[str, ...]]:
+    """Return a function that reads the first component of every repetition of a field, empty ones left out."""
+    parts = parts_of(path)
+    if parts is None or parts.component == 0:
+        raise ValueError(f"'{path}' is not a field; write one such as FT1-26")
+    segment, field = parts.segment, parts.field
+
+    def read(scope: Scope) -> tuple[str, ...]:
+        fields = _segment(scope, segment)
+        raw = fields[field] if fields is not None and field < len(fields) else ""
+        if not raw:
+            return ()
+        d = scope.delimiters
+        if d.repetition and d.repetition in raw:
+            return tuple([value for piece in raw.split(d.repetition) if (value := leaf(piece, d))])
+        value = leaf(raw, d)
+        return (value,) if value else ()
+
+    return read
+
+
+def template(like: str) -> Callable[[str], dict[str, str] | None]:
+    """Return a function that reads `Course {course} Fx {fraction_number}` out of a text; None if it is not alike.
+
+    Each name takes the shortest text up to the words that follow it; the whole text must be alike.
+    """
+    pieces = _SLOT.split(like)
+    words, names = pieces[0::2], pieces[1::2]
+    if not names or any(not word for word in words[1:-1]):
+        raise ValueError(f"'{like}' needs at least one {{name}}, and words between two names")
+    head, tail = words[0], words[-1]
+    between = words[1:]
+
+    def read(text: str) -> dict[str, str] | None:
+        if not (text.startswith(head) and text.endswith(tail)):
+            return None
+        at, found = len(head), {}
+        for number, (name, word) in enumerate(zip(names, between, strict=True), 1):
+            end = len(text) - len(word) if number == len(names) else text.find(word, at)
+            if end <= at:
+                return None
+            found[name] = text[at:end].strip()
+            at = end + len(word)
+        return found
+
+    return read
+
+
+def names_in(like: str) -> tuple[str, ...]:
+    """Return the names that a template captures."""
+    return tuple(_SLOT.findall(like))
+
+
+def _segment(scope: Scope, name: str) -> list[str] | None:
+    if name == "FT1":
+        return scope.ft1
+    found = scope.own.get(name)
+    return scope.named.get(name) if found is None else found
+
+
+def _captured_reader(name: str) -> Read:
+    return lambda scope: scope.captured.get(name, "")
+
+
+def _key_reader(name: str) -> Read:
+    def read(scope: Scope) -> str:
+        raw = scope.keys.get(name)
+        return leaf(raw, scope.delimiters) if raw else ""
+
+    return read
+
+
+def _observed_reader(name: str) -> Read:
+    def read(scope: Scope) -> str:
+        raw = scope.observed.get(name)
+        return leaf(raw, scope.delimiters) if raw else ""
+
+    return read
+
+
+def _field_reader(parts: Parts) -> Read:
+    segment, field, component, subcomponent, repetition, key, equals = parts
+
+    def read(scope: Scope) -> str:
+        fields = scope.ft1 if segment == "FT1" else _segment(scope, segment)
+        if fields is None or field >= len(fields):
+            return ""
+        raw = fields[field]
+        if not raw:
+            return ""
+        d = scope.delimiters
+        if key or repetition > 1 or (d.repetition and d.repetition in raw):
+            raw = _repetition(raw, d, repetition, key, equals)
+        if component == 0:
+            return whole(raw, d)
+        return leaf(raw, d, component, subcomponent)
+
+    return read
+
+
+def _repetition(raw: str, d: Delimiters, number: int, key: int, equals: str) -> str:
+    pieces = raw.split(d.repetition) if d.repetition else [raw]
+    if not key:
+        return pieces[number - 1] if len(pieces) >= number else ""
+    for piece in pieces:
+        if leaf(piece, d, key) == equals:
+            return piece
+    return ""
