@@ -20,8 +20,8 @@ IMAGES = ("guidance", "port_image")
 class Told(NamedTuple):
     """One thing as it became known.
 
-    `subject` is the event that a void, an amendment or a repeat speaks of, and `form` then what that event was
-    (void, resend) or is from now on (amend).
+    `subject` is the event that a void, an amendment or a repeat speaks of, and `form` then what that event
+    was (void, resend) or is from now on (amend).
     """
 
     id: str
@@ -54,7 +54,7 @@ class Case(NamedTuple):
 def load_cases(
     paths: Iterable[Path], catalogue: Catalogue, policy: Policy, reasons: Sequence[Reason]
 ) -> tuple[Case, ...]:
-    """Return the cases of all files; raise one TableError with a `file:line: case: ...` line for each mistake."""
+    """Return the cases of all files; raise one TableError with a `file:line: case: ...` for each mistake."""
     cases: list[Case] = []
     problems: list[str] = []
     places: dict[str, str] = {}
