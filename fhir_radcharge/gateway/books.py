@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any, NamedTuple
 
-from fhir_radcharge.engine.rooms import Heard, Outcome, Send
+from fhir_radcharge.engine import Heard, Outcome, Send
 from fhir_radcharge.errors import LedgerError, RadchargeError
 from fhir_radcharge.gateway.logs import log
 from fhir_radcharge.gateway.pace import EVEN, Pace, Slices

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import cast
 
-from fhir_radcharge.engine.rooms import Heard
+from fhir_radcharge.engine import Heard
 from fhir_radcharge.gateway.lobby import Door, Lobby
 from fhir_radcharge.gateway.roles import Keeper
 from fhir_radcharge.gateway.tls import names_of

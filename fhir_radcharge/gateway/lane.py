@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from typing import Literal, NamedTuple, Protocol, cast
 
-from fhir_radcharge.engine.rooms import Outcome, Send
+from fhir_radcharge.engine import Outcome, Send
 from fhir_radcharge.errors import MessageError
 from fhir_radcharge.gateway.logs import log
 from fhir_radcharge.wire.ack import read_answer

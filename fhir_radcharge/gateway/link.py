@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from fhir_radcharge.engine.rooms import Outcome, Send
+from fhir_radcharge.engine import Outcome, Send
 from fhir_radcharge.gateway.lane import Lane, Route
 from fhir_radcharge.gateway.logs import log
 from fhir_radcharge.gateway.roles import Desk

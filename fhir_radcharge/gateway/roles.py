@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from fhir_radcharge.engine.rooms import Heard, Outcome, Send
+from fhir_radcharge.engine import Heard, Outcome, Send
 
 
 class Bookkeeper(Protocol):

@@ -1,0 +1,266 @@
+"""How many messages a second the door takes, each answered after its durable commit, and how long an answer takes.
+
+    python -m bench.mllp_bench                    1, 8 and 64 connections, three rounds each, median
+    python -m bench.mllp_bench --draining 5       while processing of 5 ms a message drains beside it
+    python -m bench.mllp_bench --profile 64       where the server's time goes, both threads
+
+The server has the real listener, the books thread and the real ledger (SQLite, WAL, synchronous=FULL) with the
+engine's intake. Senders are a process of their own, each connection with one outstanding message, as MLLP has
+it; every message is new. Both share this machine's cores, so the figures are of the pair.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import cProfile
+import multiprocessing
+import os
+import pstats
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Collection, Sequence
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection as Pipe
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fhir_radcharge.engine import Heard, Outcome, Rooms, Send
+from fhir_radcharge.engine.receive import Intake
+from fhir_radcharge.gateway.books import Books
+from fhir_radcharge.gateway.listener import Listener
+from fhir_radcharge.gateway.lobby import Door, Limits, Lobby
+from fhir_radcharge.ledger import Ledger
+from fhir_radcharge.wire import ack
+
+BODY = (
+    "EVN|P03|20260302101500\r"
+    "PID|1||T-0001^^^NORTH^MR||TESTER^IVA^^^^||19600101|F|||1 INVENTED STREET^^NOWHERE^IL^60000^US||||||||A-0001\r"
+    "PV1|1|O|RADONC^^^NORTH||||1234567893^PROVIDER^ANY^^^^MD|||||||||||||V-0001\r"
+    "FT1|1|{n}||20260302101000|20260302101500|CG|RVIMRT^Treatment delivery^RV||||1|||RADONC^^^NORTH|||||C61^^I10|"
+    "1234567893^PROVIDER^ANY|||||77386^^C4|TC\r"
+    "ZRT|1|C1|P1|12|25|IMRT|6X|180|cGy|LINAC1|IGRT-CBCT|20260302100800|20260302101000\r"
+    "NTE|1||" + "invented text that stands for what senders add " * 8 + "\r"
+)
+
+
+def payload(run: str, number: int) -> bytes:
+    """Return a message of about one kilobyte that was never sent before."""
+    head = f"MSH|^~\\&|RV|NORTH|RC|NORTH|20260302101500||DFT^P03^DFT_P03|{run}{number:08d}|P|2.5.1\r"
+    return (head + BODY.replace("{n}", f"{run}{number}")).encode()
+
+
+class Door1(NamedTuple):
+    """What the senders' process is told, and what it tells back."""
+
+    port: int
+    connections: int
+    messages: int
+    run: str
+
+
+class Sender(asyncio.Protocol):
+    """Stop and wait: the next message leaves when the answer to the last one is here."""
+
+    def __init__(self, told: Door1, share: range, times: list[float], done: asyncio.Future[None]) -> None:
+        self.frames = [b"\x0b" + payload(told.run, n) + b"\x1c\r" for n in share]
+        self.at, self.began = 0, 0.0
+        self.times, self.done, self.heard = times, done, b""
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def go(self) -> None:
+        self.began = time.perf_counter()
+        self.transport.write(self.frames[self.at])
+
+    def data_received(self, data: bytes) -> None:
+        self.heard += data
+        if not self.heard.endswith(b"\x1c\r"):
+            return
+        assert self.heard.count(b"|AA|") == 1, self.heard
+        self.heard = b""
+        self.times.append(time.perf_counter() - self.began)
+        self.at += 1
+        if self.at < len(self.frames):
+            self.go()
+        else:
+            self.transport.close()
+            self.done.set_result(None)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        if not self.done.done():
+            self.done.set_exception(RuntimeError("the listener hung up"))
+
+
+async def send_all(told: Door1) -> tuple[float, list[float]]:
+    """Return the seconds from the first byte to the last answer, and each answer's own seconds."""
+    loop, times = asyncio.get_running_loop(), []
+    senders, ends = [], []
+    for n in range(told.connections):
+        done = loop.create_future()
+        share = range(n, told.messages, told.connections)
+        _, sender = await loop.create_connection(lambda s=share, d=done: Sender(told, s, times, d), "127.0.0.1", told.port)
+        senders.append(sender)
+        ends.append(done)
+    began = time.perf_counter()
+    for sender in senders:
+        sender.go()
+    await asyncio.gather(*ends)
+    return time.perf_counter() - began, times
+
+
+def senders_process(pipe: Pipe) -> None:
+    """Serve rounds until told to stop."""
+    while (told := pipe.recv()) is not None:
+        pipe.send(asyncio.run(send_all(told)))
+
+
+class NoSite:
+    """A site that knows no sender: intake stores and answers all the same."""
+
+    def sender_for(self, header: Any) -> Any:
+        raise LookupError
+
+
+class IntakeOnly:
+    """The engine's intake over the real ledger; `work_s` of processor time stands for processing a message."""
+
+    def __init__(self, ledger: Ledger, work_s: float) -> None:
+        doors = Rooms(ack.header, ack.answer, ack.answer_code, ack.wanted, ack.NO_HEADER, *[_absent] * 7)
+        self._intake = Intake(ledger, NoSite(), lambda: datetime.now(UTC), doors)
+        self._work_s = work_s
+        self.worked = 0
+
+    def receive(self, heard: Sequence[Heard]) -> list[bytes | None]:
+        return self._intake.receive(heard)
+
+    def work(self, messages_max: int) -> int:
+        if not self._work_s:
+            return 0
+        until = time.perf_counter() + self._work_s * messages_max
+        while time.perf_counter() < until:
+            sum(range(200))
+        self.worked += messages_max
+        return messages_max
+
+    def take(self, destination: str, free_lanes: Collection[int], lanes: int) -> list[Send]:
+        return []
+
+    def settle(self, outcomes: Sequence[Outcome]) -> None:
+        return None
+
+
+def _absent(*anything: Any) -> Any:
+    raise AssertionError("intake needs no other room")
+
+
+class Figures(NamedTuple):
+    """One round."""
+
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+    commits: int
+    worked: int
+
+
+async def one_round(pipe: Pipe, folder: Path, connections: int, messages: int, work_s: float, run: str) -> Figures:
+    """Open a new ledger and a listener, let the senders run, and close."""
+    loop, opened = asyncio.get_running_loop(), []
+
+    def open_books() -> Any:
+        ledger = Ledger(folder / f"{run}.db")
+        opened.append((IntakeOnly(ledger, work_s), ledger))
+        return opened[0]
+
+    failures: list[BaseException] = []
+    books = Books(open_books, loop, failures.append)
+    await books.open()
+    lobby = Lobby()
+    listener = Listener(Door("bench", "127.0.0.1", 0, Limits(connections_per_peer_max=1_000)), books, lobby)
+    port = await listener.open()
+    pipe.send(Door1(port, connections, messages, run))
+    seconds, times = await loop.run_in_executor(None, pipe.recv)
+    commits = opened[0][1].head[0]
+    await listener.close()
+    await books.close()
+    assert not failures, failures
+    times.sort()
+    return Figures(
+        messages / seconds, 1e3 * times[len(times) // 2], 1e3 * times[int(len(times) * 0.99)], 1e3 * times[-1],
+        commits, opened[0][0].worked,
+    )  # fmt: skip
+
+
+def profiled(pipe: Pipe, folder: Path, connections: int, messages: int) -> None:
+    """Print where the loop's thread and the books' thread spend their time."""
+    theirs = cProfile.Profile()
+    run_books = Books._run
+
+    def run(self: Books) -> None:
+        theirs.runcall(run_books, self)
+
+    Books._run = run  # type: ignore[method-assign]
+    ours = cProfile.Profile()
+    ours.enable()
+    figures = asyncio.run(one_round(pipe, folder, connections, messages, 0.0, "profile"))
+    ours.disable()
+    Books._run = run_books  # type: ignore[method-assign]
+    print(f"{figures.rate:,.0f} messages/s under the profiler, {messages / figures.commits:.1f} messages a commit")
+    for name, profile in (("event loop", ours), ("books", theirs)):
+        print(f"\n== {name}")
+        pstats.Stats(profile, stream=sys.stdout).strip_dirs().sort_stats("tottime").print_stats(16)
+
+
+def table(pipe: Pipe, folder: Path, connections: int, messages: int, rounds: int, work_s: float) -> None:
+    """Print the median of some rounds, and their spread."""
+    found = []
+    for n in range(rounds):
+        run = f"C{connections}R{n}W{int(work_s * 1e4)}"
+        found.append(asyncio.run(one_round(pipe, folder, connections, messages, work_s, run)))
+        for left in folder.glob(f"{run}.db*"):
+            left.unlink()
+    middle = [statistics.median(column) for column in zip(*found, strict=True)]
+    rates = sorted(one.rate for one in found)
+    seconds = messages / middle[0]
+    print(
+        f"{connections:>11} {middle[0]:>11,.0f} {rates[0]:>9,.0f}..{rates[-1]:<9,.0f} {middle[1]:>7.2f} {middle[2]:>7.2f}"
+        f" {middle[3]:>7.1f} {messages / middle[4]:>11.1f} {middle[5] / seconds:>9,.0f}"
+    )
+
+
+def main() -> None:
+    """Run the rounds that the command line asks for."""
+    ask = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    ask.add_argument("--connections", type=int, nargs="+", default=[1, 8, 64])
+    ask.add_argument("--messages", type=int, default=0, help="in a round; chosen by connections if absent")
+    ask.add_argument("--rounds", type=int, default=3)
+    ask.add_argument("--draining", type=float, default=0.0, metavar="MS", help="processing that drains beside it")
+    ask.add_argument("--profile", type=int, default=0, metavar="CONNECTIONS")
+    ask.add_argument("--folder", type=Path, help="where the ledgers are written; a temporary one if absent")
+    asked = ask.parse_args()
+    context = multiprocessing.get_context("spawn")
+    pipe, far = context.Pipe()
+    process = context.Process(target=senders_process, args=(far,), daemon=True)
+    process.start()
+    with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
+        if asked.profile:
+            profiled(pipe, Path(folder), asked.profile, asked.messages or 40_000)
+        else:
+            print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, message of {len(payload('R', 1))} bytes")
+            print("connections  messages/s      lowest..highest     p50 ms  p99 ms  max ms  in a commit  worked/s")
+            for connections in asked.connections:
+                messages = asked.messages or {1: 5_000, 8: 20_000}.get(connections, 60_000)
+                table(pipe, Path(folder), connections, messages, asked.rounds, asked.draining / 1e3)
+    pipe.send(None)
+    process.join(5)
+    assert threading.active_count() <= 4
+
+
+if __name__ == "__main__":
+    main()
