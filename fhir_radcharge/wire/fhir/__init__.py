@@ -1,0 +1,7 @@
+"""Turns FHIR bodies into treatment events, and postings back into FHIR requests.
+
+A body is walked in this order: `strict_json` (bytes to values), `schema` (values to proven resources), `read`
+(resources to a Body), `events` with `codex` and `charge_items` (a Body to readings); and back: `write` and
+`operations` (postings to requests), `answers` (an answer to an outcome). `profile` and `destination` say what
+differs between sites, `ft1` is the map between an FT1 segment and a ChargeItem.
+"""
