@@ -17,7 +17,7 @@ START = date(2025, 11, 3)
 DIGESTS = {
     "mosaiq_like": "0bf9256db55447a5",
     "aria_like": "31d6d1237233661d",
-    "plain": "7571b6e66399e767",
+    "plain": "3cc684d21e4c38fd",
 }
 
 

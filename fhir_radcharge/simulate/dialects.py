@@ -99,7 +99,7 @@ def _plain(chart: Chart) -> Write:
     """Return the writer of plain messages: HL7 2.5.1, facts by their own names in OBX after the FT1."""
     head = "MSH|^~\\&|PLAIN|NORTHSIDE|RADCHARGE|BILLING|"
     person = _person(chart)
-    place = f"||||||RADONC^{chart.room.name}|||{chart.diagnosis}|{chart.physician}|{chart.physician}||"
+    place = f"||||||{chart.room.name}|||{chart.diagnosis}|{chart.physician}|{chart.physician}||"
     course = f"OBX|1|ST|course||{chart.course}||||||F\r"
     extra = (f"OBX|2|NM|prescribed_fractions||{chart.prescribed}||||||F\r"
              f"OBX|3|ST|site||{chart.site}||||||F\r")
