@@ -26,7 +26,11 @@ class CaseTables(InMemoryTables):
 
     def __init__(self, supposed: Supposed) -> None:
         super().__init__(supposed.mue, supposed.ptp, supposed.absent)
-        self.no_charge_code = supposed.no_charge_code
+        self._no_charge_code = supposed.no_charge_code
+
+    def lacks_charge_code(self, charge: Charge) -> bool:
+        """Return whether the case says that the charge master has no row for the code."""
+        return charge.code in self._no_charge_code
 
 
 class DueFunction(Protocol):

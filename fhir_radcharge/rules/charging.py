@@ -1,0 +1,162 @@
+"""Turns all that was heard of a patient into all that is due: the whole answer, every time, from the beginning."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from fhir_radcharge.model import Charge, Due, Flag, TreatmentEvent
+from fhir_radcharge.rules.counting import counted_due
+from fhir_radcharge.rules.course import UNKNOWN, Course, courses
+from fhir_radcharge.rules.delivery import Delivered, delivered
+from fhir_radcharge.rules.edits import edited, summed
+from fhir_radcharge.rules.guidance import guidance_due
+from fhir_radcharge.rules.lines import Draft, Spot, claims, form_of, line
+from fhir_radcharge.rules.ports import ports_due
+from fhir_radcharge.rules.rulebook import Edits, Rulebook
+from fhir_radcharge.rules.services import differences, excluded, services_due, verification_days
+from fhir_radcharge.rules.sessions import Session
+
+NOTHING: frozenset[str] = frozenset()
+
+
+def charges_due(events: Sequence[TreatmentEvent], rulebook: Rulebook, as_of: date | None = None,
+                assume: frozenset[str] = NOTHING, tables: Edits | None = None) -> Due:
+    """Return everything that a patient's standing events make due.
+
+    `events` are the greatest revision of each, voided ones left out or marked; `as_of` the last facility date
+    known to have come; `assume` what is taken for granted of `exams`, `physics`, `approvals`; `tables` the
+    imported official tables. Neither the order of the events nor a clock plays a part.
+    """
+    live = [event for event in events if not event.voided]
+    releases = _releases(live)
+    told = [event for event in live if event.kind != "release"]
+    found = courses(told, rulebook, as_of)
+    freed = _freed(found, releases, rulebook)
+    if freed:
+        found = courses(told, rulebook, as_of, freed)
+    return _due(found, releases, rulebook, as_of, assume, tables)
+
+
+def _releases(events: Sequence[TreatmentEvent]) -> dict[tuple[str, date], list[tuple[tuple[str, ...], str | None]]]:
+    found: dict[tuple[str, date], list[tuple[tuple[str, ...], str | None]]] = defaultdict(list)
+    for event in sorted((e for e in events if e.kind == "release"), key=lambda e: (e.when, e.id)):
+        key = (str(event.facts["code"]), date.fromisoformat(str(event.facts["date"])))
+        found[key].append((tuple(event.facts.get("modifiers", ())), event.facts.get("reason")))
+    return found
+
+
+def _freed(found: Sequence[Course], releases: Mapping[tuple[str, date], Any], rulebook: Rulebook) -> Collection[str]:
+    """Return the ids of held sessions whose line a person has released: from then on they count."""
+    if not releases:
+        return ()
+    days = {day for _, day in releases}
+    return {session.id for course in found if course.id != UNKNOWN for session in course.held if session.day in days
+            and (delivered(session, course, 0, rulebook).code, session.day) in releases}
+
+
+def _due(found: Sequence[Course], releases: Mapping[tuple[str, date], Any], rulebook: Rulebook, as_of: date | None,
+         assume: frozenset[str], tables: Edits | None) -> Due:
+    kinds = {session.id: delivered(session, course, number, rulebook) for course in found
+             for number, session in _numbered(course)}
+    drafts: list[Draft] = []
+    flags: list[Flag] = []
+    wakes: list[date] = []
+    for course in found:
+        mine, raised = _deliveries(course, kinds, rulebook)
+        drafts.extend(mine)
+        flags.extend(raised)
+        if course.events.get("guidance"):
+            guided = guidance_due(course, kinds, rulebook, as_of, "approvals" in assume)
+            drafts.extend(guided.drafts)
+            flags.extend(guided.flags)
+            wakes.extend([guided.wakes] if guided.wakes else [])
+        served = services_due(course, rulebook)
+        drafts.extend(served.drafts)
+        flags.extend(served.flags)
+        _look_ahead(course, as_of, flags, wakes)
+    counted = counted_due(found, kinds, rulebook, assume)
+    drafts.extend(counted.drafts)
+    flags.extend(counted.flags)
+    drafts = excluded(drafts, found, rulebook)
+    barred = verification_days(drafts, rulebook)
+    for course in found:
+        if course.events.get("port_image"):
+            drafts.extend(ports_due(course, kinds, rulebook, barred.get(course.id, frozenset())))
+    charges = summed(edited(drafts, {c.id: c.lacks for c in found if c.lacks}, releases, tables, rulebook))
+    flags.extend(differences(found, charges, rulebook))
+    return Due(tuple(charges), tuple(dict.fromkeys(flags)), min(wakes, default=None))
+
+
+def _numbered(course: Course) -> Sequence[tuple[int, Session]]:
+    return [*enumerate(course.sessions, 1), *((0, session) for session in course.held)]
+
+
+def _deliveries(course: Course, kinds: Mapping[str, Delivered], rulebook: Rulebook) -> tuple[list[Draft], list[Flag]]:
+    """Return the delivery lines of a course: one a session, a second of a day in the payer's form."""
+    drafts: list[Draft] = []
+    flags: list[Flag] = []
+    said: set[tuple[date, str]] = set()
+    for session in sorted((*course.sessions, *course.held), key=lambda s: (s.when, s.hold is not None, s.id)):
+        lead = session.parts[0]
+        spot = Spot.of(lead)
+        on = claims(spot, session.day, rulebook)
+        kind = kinds[session.id]
+        flags.extend(Flag(reason, course.id, session.day, tuple(p.id for p in session.parts))
+                     for reason in (*on.flags, *kind.flags))
+        if kind.code is None:
+            continue
+        again = (session.day, kind.code) in said
+        form = str(on.knobs["bid_second_session"])
+        modifiers = (form,) if again and form != "units" and session.hold is None else ()
+        if session.hold is None:
+            if again and _per_day(kind.code, session.day, rulebook):
+                continue
+            said.add((session.day, kind.code))
+        drafts.extend(_delivery(course, session, kind, modifiers, rulebook))
+    return drafts, flags
+
+
+def _per_day(code: str, day: date, rulebook: Rulebook) -> bool:
+    row = rulebook.catalogue.row(code, day)
+    return row is not None and row.basis == "per day"
+
+
+def _delivery(course: Course, session: Session, kind: Delivered, modifiers: tuple[str, ...],
+              rulebook: Rulebook) -> list[Draft]:
+    lead = session.parts[0]
+    spot = Spot.of(lead)
+    code = str(kind.code)
+    family = rulebook.catalogue.family(code) or ""
+    events = tuple(part.id for part in session.parts)
+    drafts = []
+    for claim in claims(spot, session.day, rulebook).claims:
+        form, why = form_of(code, claim, session.day, rulebook)
+        if form == "none":
+            continue
+        charge: Charge = line(
+            code, claim, form, session.day, course=course.id, dated_by=lead.id, events=events,
+            why=(*kind.why, *why), family=family, units=kind.units, hold=session.hold or kind.hold,
+            provider=lead.provider, modifiers=modifiers)
+        drafts.append(Draft(charge, (*session.when, 0, lead.id), spot))
+    return drafts
+
+
+def _look_ahead(course: Course, as_of: date | None, flags: list[Flag], wakes: list[date]) -> None:
+    """Note the dates on which a course changes by itself, and its long gaps."""
+    if not course.sessions or course.id == UNKNOWN:
+        return
+    review = timedelta(days=course.knobs["course_gap_review_days"])
+    days = [session.day for session in course.sessions]
+    gap = next((after for before, after in zip(days, days[1:], strict=False) if after - before >= review), None)
+    last = course.sessions[-1]
+    open_still = not course.closed_after(last.when)
+    if open_still and as_of is not None and as_of - days[-1] >= review:
+        gap = as_of
+    if gap is not None:
+        flags.append(Flag("course_gap", course.id, None, ()))
+    if open_still:
+        wakes.extend(day for day in (course.grace_from, days[-1] + review) if day is not None
+                     and (as_of is None or day > as_of))

@@ -1,0 +1,120 @@
+"""Turns drafts into lines: what the course lacks holds them, the imported tables edit them, alike ones are summed."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from fhir_radcharge.model import Charge
+from fhir_radcharge.rules.lines import Draft
+from fhir_radcharge.rules.rulebook import Edits, Rulebook
+
+EDIT_REASONS = frozenset({"mue_edit", "ptp_edit", "frequency", "code_not_effective"})
+"""Reasons of an edit: they flag a line that already stands and never take it back."""
+
+_AUTHORIZED = frozenset({"delivery", "stereotactic"})
+_KIND = {"facility": "hospital", "global": "practitioner", "professional": "practitioner"}
+
+Releases = Mapping[tuple[str, date], Sequence[tuple[tuple[str, ...], str | None]]]
+"""By code and date: the modifiers that each release adds, and the one reason that it clears (None: the one shown)."""
+
+
+def missing_reason(charge: Charge, lacks: frozenset[str]) -> list[str]:
+    """Return what the course lacks that holds this line, in the order in which one of several shows."""
+    found = []
+    if "diagnosis" in lacks:
+        found.append("missing_diagnosis")
+    if "rendering_npi" in lacks and charge.bill != "facility":
+        found.append("missing_rendering_npi")
+    if "ordering_npi" in lacks and charge.bill == "facility":
+        found.append("missing_ordering_npi")
+    if "authorization" in lacks and charge.family in _AUTHORIZED:
+        found.append("missing_authorization")
+    return found
+
+
+def edited(drafts: Sequence[Draft], lacks: Mapping[str, frozenset[str]], releases: Releases, edits: Edits | None,
+           rulebook: Rulebook) -> list[Charge]:
+    """Return the lines in the order of service, each with the one reason that holds it now."""
+    ordered = sorted(drafts, key=lambda d: (d.charge.day, d.order, d.charge.bill))
+    charges = [draft.charge for draft in ordered]
+    blocked = _edits(charges, lacks, edits, rulebook)
+    done = []
+    for number, charge in enumerate(charges):
+        reasons = [charge.hold] if charge.hold else []
+        reasons += missing_reason(charge, lacks.get(charge.course, frozenset()))
+        reasons += blocked[number]
+        done.append(_held(charge, reasons, releases))
+    return done
+
+
+def _held(charge: Charge, reasons: Sequence[str], releases: Releases) -> Charge:
+    """Return the line with its first reason that no release has cleared, and the modifiers of its releases."""
+    left = list(dict.fromkeys(reasons))
+    added: list[str] = []
+    for modifiers, reason in releases.get((charge.code, charge.day), ()):
+        cleared = left[0] if left and reason is None else reason
+        if cleared in left:
+            left.remove(cleared)
+            added.extend(modifiers)
+    hold = left[0] if left else None
+    if hold == charge.hold and not added:
+        return charge
+    return charge._replace(hold=hold, modifiers=(*charge.modifiers, *added))
+
+
+def _edits(charges: Sequence[Charge], lacks: Mapping[str, frozenset[str]], edits: Edits | None,
+           rulebook: Rulebook) -> list[list[str]]:
+    """Return the reasons of the imported tables for each line. A line that is held anyway admits nothing."""
+    blocked: list[list[str]] = [[] for _ in charges]
+    admitted: dict[tuple[str, date, str], int] = defaultdict(int)
+    by_day: dict[tuple[str, date], list[int]] = defaultdict(list)
+    for number, charge in enumerate(charges):
+        kind = _KIND[charge.bill]
+        absent = edits is not None and edits.listed(charge.code, kind, charge.day) is False
+        known = rulebook.catalogue.known(charge.code)
+        if absent or (known and rulebook.catalogue.row(charge.code, charge.day) is None):
+            blocked[number].append("code_not_effective")
+        if edits is None:
+            continue
+        waits = charge.hold or missing_reason(charge, lacks.get(charge.course, frozenset())) or blocked[number]
+        if not waits:
+            limit = edits.unit_limit(charge.code, kind, charge.day)
+            key = (charge.bill, charge.day, charge.code)
+            if limit is not None and admitted[key] + charge.units > limit:
+                blocked[number].append("mue_edit")
+            else:
+                admitted[key] += charge.units
+                by_day[charge.bill, charge.day].append(number)
+        if edits.lacks_charge_code(charge):
+            blocked[number].append("no_charge_code")
+    if edits is not None:
+        for numbers in by_day.values():
+            _pairs(charges, numbers, edits, blocked)
+    return blocked
+
+
+def _pairs(charges: Sequence[Charge], numbers: Sequence[int], edits: Edits, blocked: list[list[str]]) -> None:
+    codes = sorted({charges[n].code for n in numbers})
+    for at, first in enumerate(codes):
+        for second in codes[at + 1:]:
+            pair = edits.pair(first, second, _KIND[charges[numbers[0]].bill], charges[numbers[0]].day)
+            if pair is None or pair.indicator == 9:
+                continue
+            for number in numbers:
+                if charges[number].code == pair.second:
+                    blocked[number].insert(0, "ptp_edit")
+
+
+def summed(charges: Sequence[Charge]) -> list[Charge]:
+    """Return lines alike in bill, course, code, modifiers, date, place, provider and hold as one, units added."""
+    found: dict[tuple[Any, ...], Charge] = {}
+    for charge in charges:
+        key = (charge.bill, charge.course, charge.code, charge.modifiers, charge.day, charge.end,
+               charge.place_of_service, charge.provider, charge.packaged, charge.hold, charge.slot)
+        other = found.get(key)
+        found[key] = charge if other is None else other._replace(
+            units=other.units + charge.units, events=(*other.events, *charge.events))
+    return list(found.values())

@@ -1,0 +1,138 @@
+"""Turns the images of a session into the one guidance line of each claim, behind the physician's approval."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime, timedelta
+from typing import Literal, NamedTuple
+
+from fhir_radcharge.model import Charge, Flag, TreatmentEvent
+from fhir_radcharge.rules.course import Course
+from fhir_radcharge.rules.delivery import Delivered
+from fhir_radcharge.rules.lines import Claims, Draft, Spot, claims, flags_of, line
+from fhir_radcharge.rules.rulebook import Rulebook
+from fhir_radcharge.rules.sessions import END_OF_DAY, Session, When
+
+Approval = Literal["given", "waiting", "missed"]
+
+
+class Guided(NamedTuple):
+    """Guidance lines and work items, and the day on which a waiting image is missed (None: never by itself)."""
+
+    drafts: tuple[Draft, ...]
+    flags: tuple[Flag, ...]
+    wakes: date | None
+
+
+def guidance_due(course: Course, kinds: Mapping[str, Delivered], rulebook: Rulebook, as_of: date | None,
+                 assumed: bool) -> Guided:
+    """Return the guidance of a course: one localisation charge a session, on the session's date.
+
+    `kinds` has what each session is, by its id; `assumed` takes images without a word on approval as approved.
+    """
+    images: dict[str, list[TreatmentEvent]] = defaultdict(list)
+    by_id: dict[str, Session] = {}
+    for image in course.events.get("guidance", ()):
+        session = course.session_of(image)
+        if session is not None:
+            images[session.id].append(image)
+            by_id[session.id] = session
+    approvals = _approvals(course)
+    drafts: list[Draft] = []
+    flags: list[Flag] = []
+    wakes: list[date] = []
+    for name, found in images.items():
+        session = by_id[name]
+        deadline, ends = _deadline(course, session)
+        past = deadline is not None and (ends is None or (as_of is not None and as_of >= ends))
+        limit = deadline if ends is not None or deadline is None else (deadline[0], deadline[1] - 1)
+        state = {i.id: _approval(i, approvals.get(i.id, ()), limit, past, assumed) for i in found}
+        mine, raised = _session(course, session, kinds[name], found, state, rulebook)
+        drafts.extend(mine)
+        flags.extend(raised)
+        if ends is not None and "waiting" in state.values():
+            wakes.append(ends)
+    return Guided(tuple(drafts), tuple(flags), min(wakes, default=None))
+
+
+def _approvals(course: Course) -> dict[str, list[When]]:
+    found: dict[str, list[When]] = defaultdict(list)
+    for event in course.events.get("approval", ()):
+        if event.facts.get("approver", "physician") == "physician":
+            found[str(event.facts["of"])].append(event.when)
+    return found
+
+
+def _deadline(course: Course, session: Session) -> tuple[When | None, date | None]:
+    """Return the instant by which images must be approved, and the day on which that instant is surely past.
+
+    It is the start of the next session; after the last one of a closed course some hours stand for it.
+    """
+    following = course.next_session(session)
+    if following is not None:
+        return following.when, None
+    if not course.closed_after(session.when):
+        return None, None
+    minute = END_OF_DAY if session.minute is None else session.minute
+    end = datetime(session.day.year, session.day.month, session.day.day) + timedelta(
+        minutes=minute, hours=course.knobs["last_image_approval_hours"])
+    deadline = (end.date(), end.hour * 60 + end.minute)
+    return deadline, end.date() if deadline[1] == 0 else end.date() + timedelta(days=1)
+
+
+def _approval(image: TreatmentEvent, events: Sequence[When], limit: When | None, past: bool,
+              assumed: bool) -> Approval:
+    """Return the state of an image's approval; `limit` is the last minute in time (None: not yet known)."""
+    given = list(events)
+    said = image.facts.get("approved_at")
+    if said is not None and image.facts.get("approver", "physician") == "physician":
+        given.append(_when(str(said)))
+    if not given:
+        if assumed and said is None:
+            return "given"
+        return "missed" if past else "waiting"
+    return "given" if limit is None or min(given) <= limit else "missed"
+
+
+def _when(text: str) -> When:
+    """Return the instant of a local date or time in ISO form."""
+    day = date.fromisoformat(text[:10])
+    return day, int(text[11:13]) * 60 + int(text[14:16]) if len(text) > 10 else 0
+
+
+def _session(course: Course, session: Session, kind: Delivered, images: Sequence[TreatmentEvent],
+             state: Mapping[str, Approval], rulebook: Rulebook) -> tuple[list[Draft], list[Flag]]:
+    lead = session.parts[0]
+    spot = Spot.of(lead)
+    on: Claims = claims(spot, session.day, rulebook)
+    order = on.knobs["guidance_priority"]
+    ranked = sorted(images, key=lambda i: (
+        order.index(i.facts["modality"]) if i.facts["modality"] in order else len(order),
+        state[i.id] != "given", i.when, i.id))
+    ids = tuple(image.id for image in images)
+    flags: list[str] = []
+    if len({image.facts["modality"] for image in images}) > 1:
+        flags.append("multiple_guidance")
+    chosen = ranked[0]
+    drafts: list[Draft] = []
+    for claim in on.claims:
+        facts = {"claim": claim.kind, "class": kind.technique_class, "includes": kind.includes_guidance,
+                 "modality": chosen.facts["modality"]}
+        row, why = rulebook.tables["guidance"].answer(facts, on.knobs, session.day)
+        flags.extend(flag for flag in (row.text("flag"),) if flag)
+        form, code = row.text("form") or "none", row.text("code")
+        if form == "none" or code is None:
+            continue
+        gate, gate_why = rulebook.tables["approval"].answer(
+            {"form": form, "approval": state[chosen.id]}, on.knobs, session.day)
+        flags.extend(flag for flag in (gate.text("flag"),) if flag)
+        for column, hold in (("sends", session.hold), ("holds", session.hold or "image_not_approved")):
+            said = gate.text(column)
+            if said is None:
+                continue
+            charge: Charge = line(
+                code, claim, form if said == "form" else said, session.day, course=course.id, dated_by=lead.id,
+                events=(chosen.id, session.id), why=(why, gate_why), family="guidance", hold=hold, provider=lead.provider)
+            drafts.append(Draft(charge, (*session.when, 1, chosen.id), spot))
+    return drafts, flags_of(tuple(dict.fromkeys(flags)), course.id, session.day, ids)
