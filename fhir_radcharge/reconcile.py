@@ -15,10 +15,20 @@ ID_LENGTH = 12
 
 def line_key(said: Charge | Standing) -> str:
     """Return what a line is, as text that never changes: two lines with one key are one line with more units."""
-    return "|".join((
-        said.bill, said.course, said.code, ",".join(said.modifiers), said.day.isoformat(),
-        said.end.isoformat() if said.end else "", said.place_of_service, said.provider or "",
-        "packaged" if said.packaged else "", said.slot))
+    return "|".join(
+        (
+            said.bill,
+            said.course,
+            said.code,
+            ",".join(said.modifiers),
+            said.day.isoformat(),
+            said.end.isoformat() if said.end else "",
+            said.place_of_service,
+            said.provider or "",
+            "packaged" if said.packaged else "",
+            said.slot,
+        )
+    )
 
 
 def posting_id(destination: str, key: str, kind: PostingKind, previous: str | None) -> str:
@@ -49,7 +59,9 @@ def corrections(charges: Sequence[Charge], standing: Sequence[Standing]) -> Corr
     moved = {said.slot for key, says in stands.items() if key not in wanted for said in says if said.slot}
     for key, says in stands.items():
         units = sum(charge.units for charge in wanted.get(key, ()))
-        found.extend(_credits(says, sum(s.units for s in says) - units, _cause(says[0], key, wanted, charges)))
+        found.extend(
+            _credits(says, sum(s.units for s in says) - units, _cause(says[0], key, wanted, charges))
+        )
     for key, same in wanted.items():
         have = sum(said.units for said in stands.get(key, ()))
         more = sum(charge.units for charge in same) - have
@@ -59,7 +71,9 @@ def corrections(charges: Sequence[Charge], standing: Sequence[Standing]) -> Corr
     return Corrections(tuple(sorted(found, key=_order)), tuple(flags))
 
 
-def _wanted(charges: Sequence[Charge], standing: Sequence[Standing]) -> tuple[list[Charge], set[str], list[Flag]]:
+def _wanted(
+    charges: Sequence[Charge], standing: Sequence[Standing]
+) -> tuple[list[Charge], set[str], list[Flag]]:
     """Return the lines to stand, the postings that stay as they were sent, and the work items of keeping them."""
     by_slot = {said.slot: said for said in standing if said.slot}
     by_key: dict[str, list[Standing]] = defaultdict(list)
@@ -102,7 +116,11 @@ def _cause(said: Standing, key: str, wanted: dict[str, list[Charge]], charges: S
         return "units"
     if any(charge.hold and line_key(charge) == key for charge in charges):
         return "held"
-    return "moved" if said.slot and any(charge.slot == said.slot and not charge.hold for charge in charges) else "gone"
+    return (
+        "moved"
+        if said.slot and any(charge.slot == said.slot and not charge.hold for charge in charges)
+        else "gone"
+    )
 
 
 def _order(correction: Correction) -> tuple[object, ...]:

@@ -69,9 +69,13 @@ def problems(rulebook: Rulebook, mappings: Path) -> list[str]:
         found.extend(table.problems())
         found.extend(_names(table, rulebook))
         for row in table.rows:
-            found.extend(f"{row.place}: source {key} is not in sources.yaml" for key in row.sources if key not in known)
-    for rule in (*rulebook.counting, *rulebook.exclusions):
-        found.extend(f"{rule.place}: source {key} is not in sources.yaml" for key in rule.sources if key not in known)
+            found.extend(
+                f"{row.place}: source {key} is not in sources.yaml" for key in row.sources if key not in known
+            )
+    cited = [(rule.place, rule.sources) for rule in rulebook.counting]
+    cited += [(rule.place, rule.sources) for rule in rulebook.exclusions]
+    for place, sources in cited:
+        found.extend(f"{place}: source {key} is not in sources.yaml" for key in sources if key not in known)
     found.extend(_uncovered(rulebook))
     return found
 
@@ -95,14 +99,20 @@ def _names(table: Table, rulebook: Rulebook) -> Iterator[str]:
                 yield f"{row.place}: next table {following} does not answer from {start} to {end}"
         code = row.text("code")
         if code is not None and (
-                rulebook.catalogue.row(code, start) is None
-                or rulebook.catalogue.row(code, min(end, date(2100, 1, 1))) is None):
+            rulebook.catalogue.row(code, start) is None
+            or rulebook.catalogue.row(code, min(end, date(2100, 1, 1))) is None
+        ):
             yield f"{row.place}: code {code} is not valid from {start} to {end}; see codes.csv"
 
 
 def _uncovered(rulebook: Rulebook) -> Iterator[str]:
     """Yield each computed code of the catalogue that no row of any table gives while it is valid."""
-    given = {(str(row.gives["code"])) for table in rulebook.tables.values() for row in table.rows if "code" in row.gives}
+    given = {
+        (str(row.gives["code"]))
+        for table in rulebook.tables.values()
+        for row in table.rows
+        if "code" in row.gives
+    }
     given |= {rule.code for rule in rulebook.counting}
     for code in rulebook.catalogue:
         if code.computed and code.valid_to >= FIRST_DAY and code.code not in given:
@@ -134,8 +144,10 @@ def _ask(name: str, words: Any, path: Path) -> Ask:
         return Ask(str(name), ("no", "yes"), (), "no")
     if isinstance(words, list):
         return Ask(str(name), tuple(map(str, words)))
-    bands = tuple(Band(str(b["name"]), *(Decimal(str(b[k])) if k in b else None for k in ("upto", "below")))
-                  for b in words.get("bands", ()))
+    bands = tuple(
+        Band(str(b["name"]), *(Decimal(str(b[k])) if k in b else None for k in ("upto", "below")))
+        for b in words.get("bands", ())
+    )
     values = tuple(band.name for band in bands) or tuple(map(str, words.get("values", ())))
     if not values:
         raise TableError(f"{path.name}:{line_of(words)}: {name} declares neither values nor bands")
@@ -143,7 +155,9 @@ def _ask(name: str, words: Any, path: Path) -> Ask:
     return Ask(str(name), values if absent is None or absent in values else (*values, absent), bands, absent)
 
 
-def _row(entry: Any, asks: tuple[Ask, ...], gives: tuple[str, ...], start: date, end: date, path: Path) -> Row:
+def _row(
+    entry: Any, asks: tuple[Ask, ...], gives: tuple[str, ...], start: date, end: date, path: Path
+) -> Row:
     place = f"{path.name}:{line_of(entry)}"
     wants: list[frozenset[str] | None] = []
     for ask in asks:
@@ -154,15 +168,27 @@ def _row(entry: Any, asks: tuple[Ask, ...], gives: tuple[str, ...], start: date,
         words = frozenset(map(str, cell if isinstance(cell, list) else [cell]))
         unknown = words - set(ask.values)
         if unknown:
-            raise TableError(f"{place}: {ask.name} takes {', '.join(ask.values)}; found {', '.join(sorted(unknown))}")
+            raise TableError(
+                f"{place}: {ask.name} takes {', '.join(ask.values)}; found {', '.join(sorted(unknown))}"
+            )
         wants.append(words)
     sources = _sources(entry, place)
-    cells = {key: tuple(map(str, cell)) if isinstance(cell, list) else str(cell)
-             for key in gives if (cell := entry.get(key)) is not None}
+    cells = {
+        key: tuple(map(str, cell)) if isinstance(cell, list) else str(cell)
+        for key in gives
+        if (cell := entry.get(key)) is not None
+    }
     if "code" in cells and not getattr(entry["code"], "quoted", True):
         raise TableError(f"{place}: write the code {cells['code']} in quotes")
-    return Row(str(entry["id"]), tuple(wants), cells, _day(entry, "from", path, start), _day(entry, "to", path, end),
-               sources, place)
+    return Row(
+        str(entry["id"]),
+        tuple(wants),
+        cells,
+        _day(entry, "from", path, start),
+        _day(entry, "to", path, end),
+        sources,
+        place,
+    )
 
 
 def _sources(entry: Any, place: str) -> tuple[str, ...]:
@@ -178,37 +204,63 @@ def _day(entry: Any, key: str, path: Path, default: date) -> date:
     try:
         return date.fromisoformat(str(entry[key]))
     except ValueError as error:
-        raise TableError(f"{path.name}:{line_of(entry)}: {key}: {entry[key]} is not a date yyyy-mm-dd") from error
+        raise TableError(
+            f"{path.name}:{line_of(entry)}: {key}: {entry[key]} is not a date yyyy-mm-dd"
+        ) from error
 
 
 def _counting(path: Path) -> Iterator[CountRule]:
     for entry in load(path)["counting"]:
         place = f"{path.name}:{line_of(entry)}"
-        cells = {key: str(value) for key, value in entry.items()
-                 if key not in ("id", "code", "from", "to", "source", "per_group")}
+        cells = {
+            key: str(value)
+            for key, value in entry.items()
+            if key not in ("id", "code", "from", "to", "source", "per_group")
+        }
         unknown = cells.keys() - set(CountRule._fields)
         if unknown:
             raise TableError(f"{place}: unknown column {', '.join(sorted(unknown))}")
-        yield CountRule(id=str(entry["id"]), code=str(entry["code"]), start=_day(entry, "from", path, FIRST_DAY),
-                        end=_day(entry, "to", path, LAST_DAY), sources=_sources(entry, place),
-                        per_group=str(entry["per_group"]) == "yes", place=place, **cells)
+        yield CountRule(
+            id=str(entry["id"]),
+            code=str(entry["code"]),
+            start=_day(entry, "from", path, FIRST_DAY),
+            end=_day(entry, "to", path, LAST_DAY),
+            sources=_sources(entry, place),
+            per_group=str(entry["per_group"]) == "yes",
+            place=place,
+            **cells,
+        )
 
 
 def _exclusions(path: Path) -> Iterator[Exclusion]:
     for entry in load(path)["exclusions"]:
         place = f"{path.name}:{line_of(entry)}"
         if str(entry["scope"]) not in ("plan", "same_plan", "day", "plan_or_day", "course"):
-            raise TableError(f"{place}: scope {entry['scope']} is none of plan, same_plan, day, plan_or_day, course")
-        yield Exclusion(str(entry["id"]), _day(entry, "from", path, FIRST_DAY), _day(entry, "to", path, LAST_DAY),
-                        frozenset(map(str, entry["has"])), frozenset(map(str, entry["excludes"])), str(entry["scope"]),
-                        _sources(entry, place), place)
+            raise TableError(
+                f"{place}: scope {entry['scope']} is none of plan, same_plan, day, plan_or_day, course"
+            )
+        yield Exclusion(
+            str(entry["id"]),
+            _day(entry, "from", path, FIRST_DAY),
+            _day(entry, "to", path, LAST_DAY),
+            frozenset(map(str, entry["has"])),
+            frozenset(map(str, entry["excludes"])),
+            str(entry["scope"]),
+            _sources(entry, place),
+            place,
+        )
 
 
 def _sites(path: Path) -> Iterator[SiteWords]:
     for entry in load(path)["sites"]:
-        yield SiteWords(str(entry["id"]), frozenset(map(str, entry["words"])),
-                        frozenset(map(str, entry.get("with_any", ()))), str(entry["imrt"]), str(entry["cranial"]),
-                        _sources(entry, f"{path.name}:{line_of(entry)}"))
+        yield SiteWords(
+            str(entry["id"]),
+            frozenset(map(str, entry["words"])),
+            frozenset(map(str, entry.get("with_any", ()))),
+            str(entry["imrt"]),
+            str(entry["cranial"]),
+            _sources(entry, f"{path.name}:{line_of(entry)}"),
+        )
 
 
 def _holidays(path: Path) -> frozenset[date]:

@@ -13,8 +13,18 @@ Component = Literal["technical", "professional", "split"]
 Payable = Literal["billable", "bundled", "carrier_priced", "not_billable", "not_recognized", "packaged"]
 
 FAMILIES = (
-    "delivery", "stereotactic", "superficial", "brachytherapy", "particle", "intraoperative",
-    "guidance", "port", "management", "physics", "planning", "device",
+    "delivery",
+    "stereotactic",
+    "superficial",
+    "brachytherapy",
+    "particle",
+    "intraoperative",
+    "guidance",
+    "port",
+    "management",
+    "physics",
+    "planning",
+    "device",
 )
 
 

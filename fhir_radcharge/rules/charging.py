@@ -22,8 +22,13 @@ from fhir_radcharge.rules.sessions import Session
 NOTHING: frozenset[str] = frozenset()
 
 
-def charges_due(events: Sequence[TreatmentEvent], rulebook: Rulebook, as_of: date | None = None,
-                assume: frozenset[str] = NOTHING, tables: Edits | None = None) -> Due:
+def charges_due(
+    events: Sequence[TreatmentEvent],
+    rulebook: Rulebook,
+    as_of: date | None = None,
+    assume: frozenset[str] = NOTHING,
+    tables: Edits | None = None,
+) -> Due:
     """Return everything that a patient's standing events make due.
 
     `events` are the greatest revision of each, voided ones left out or marked; `as_of` the last facility date
@@ -40,7 +45,9 @@ def charges_due(events: Sequence[TreatmentEvent], rulebook: Rulebook, as_of: dat
     return _due(found, releases, rulebook, as_of, assume, tables)
 
 
-def _releases(events: Sequence[TreatmentEvent]) -> dict[tuple[str, date], list[tuple[tuple[str, ...], str | None]]]:
+def _releases(
+    events: Sequence[TreatmentEvent],
+) -> dict[tuple[str, date], list[tuple[tuple[str, ...], str | None]]]:
     found: dict[tuple[str, date], list[tuple[tuple[str, ...], str | None]]] = defaultdict(list)
     for event in sorted((e for e in events if e.kind == "release"), key=lambda e: (e.when, e.id)):
         key = (str(event.facts["code"]), date.fromisoformat(str(event.facts["date"])))
@@ -48,19 +55,35 @@ def _releases(events: Sequence[TreatmentEvent]) -> dict[tuple[str, date], list[t
     return found
 
 
-def _freed(found: Sequence[Course], releases: Mapping[tuple[str, date], Any], rulebook: Rulebook) -> Collection[str]:
+def _freed(
+    found: Sequence[Course], releases: Mapping[tuple[str, date], Any], rulebook: Rulebook
+) -> Collection[str]:
     """Return the ids of held sessions whose line a person has released: from then on they count."""
     if not releases:
         return ()
     days = {day for _, day in releases}
-    return {session.id for course in found if course.id != UNKNOWN for session in course.held if session.day in days
-            and (delivered(session, course, 0, rulebook).code, session.day) in releases}
+    return {
+        session.id
+        for course in found
+        if course.id != UNKNOWN
+        for session in course.held
+        if session.day in days and (delivered(session, course, 0, rulebook).code, session.day) in releases
+    }
 
 
-def _due(found: Sequence[Course], releases: Mapping[tuple[str, date], Any], rulebook: Rulebook, as_of: date | None,
-         assume: frozenset[str], tables: Edits | None) -> Due:
-    kinds = {session.id: delivered(session, course, number, rulebook) for course in found
-             for number, session in _numbered(course)}
+def _due(
+    found: Sequence[Course],
+    releases: Mapping[tuple[str, date], Any],
+    rulebook: Rulebook,
+    as_of: date | None,
+    assume: frozenset[str],
+    tables: Edits | None,
+) -> Due:
+    kinds = {
+        session.id: delivered(session, course, number, rulebook)
+        for course in found
+        for number, session in _numbered(course)
+    }
     drafts: list[Draft] = []
     flags: list[Flag] = []
     wakes: list[date] = []
@@ -94,7 +117,9 @@ def _numbered(course: Course) -> Sequence[tuple[int, Session]]:
     return [*enumerate(course.sessions, 1), *((0, session) for session in course.held)]
 
 
-def _deliveries(course: Course, kinds: Mapping[str, Delivered], rulebook: Rulebook) -> tuple[list[Draft], list[Flag]]:
+def _deliveries(
+    course: Course, kinds: Mapping[str, Delivered], rulebook: Rulebook
+) -> tuple[list[Draft], list[Flag]]:
     """Return the delivery lines of a course: one a session, a second of a day in the payer's form."""
     drafts: list[Draft] = []
     flags: list[Flag] = []
@@ -104,8 +129,10 @@ def _deliveries(course: Course, kinds: Mapping[str, Delivered], rulebook: Rulebo
         spot = Spot.of(lead)
         on = claims(spot, session.day, rulebook)
         kind = kinds[session.id]
-        flags.extend(Flag(reason, course.id, session.day, tuple(p.id for p in session.parts))
-                     for reason in (*on.flags, *kind.flags))
+        flags.extend(
+            Flag(reason, course.id, session.day, tuple(p.id for p in session.parts))
+            for reason in (*on.flags, *kind.flags)
+        )
         if kind.code is None:
             continue
         again = (session.day, kind.code) in said
@@ -124,8 +151,9 @@ def _per_day(code: str, day: date, rulebook: Rulebook) -> bool:
     return row is not None and row.basis == "per day"
 
 
-def _delivery(course: Course, session: Session, kind: Delivered, modifiers: tuple[str, ...],
-              rulebook: Rulebook) -> list[Draft]:
+def _delivery(
+    course: Course, session: Session, kind: Delivered, modifiers: tuple[str, ...], rulebook: Rulebook
+) -> list[Draft]:
     lead = session.parts[0]
     spot = Spot.of(lead)
     code = str(kind.code)
@@ -137,9 +165,20 @@ def _delivery(course: Course, session: Session, kind: Delivered, modifiers: tupl
         if form == "none":
             continue
         charge: Charge = line(
-            code, claim, form, session.day, course=course.id, dated_by=lead.id, events=events,
-            why=(*kind.why, *why), family=family, units=kind.units, hold=session.hold or kind.hold,
-            provider=lead.provider, modifiers=modifiers)
+            code,
+            claim,
+            form,
+            session.day,
+            course=course.id,
+            dated_by=lead.id,
+            events=events,
+            why=(*kind.why, *why),
+            family=family,
+            units=kind.units,
+            hold=session.hold or kind.hold,
+            provider=lead.provider,
+            modifiers=modifiers,
+        )
         drafts.append(Draft(charge, (*session.when, 0, lead.id), spot))
     return drafts
 
@@ -150,7 +189,9 @@ def _look_ahead(course: Course, as_of: date | None, flags: list[Flag], wakes: li
         return
     review = timedelta(days=course.knobs["course_gap_review_days"])
     days = [session.day for session in course.sessions]
-    gap = next((after for before, after in zip(days, days[1:], strict=False) if after - before >= review), None)
+    gap = next(
+        (after for before, after in zip(days, days[1:], strict=False) if after - before >= review), None
+    )
     last = course.sessions[-1]
     open_still = not course.closed_after(last.when)
     if open_still and as_of is not None and as_of - days[-1] >= review:
@@ -158,5 +199,8 @@ def _look_ahead(course: Course, as_of: date | None, flags: list[Flag], wakes: li
     if gap is not None:
         flags.append(Flag("course_gap", course.id, None, ()))
     if open_still:
-        wakes.extend(day for day in (course.grace_from, days[-1] + review) if day is not None
-                     and (as_of is None or day > as_of))
+        wakes.extend(
+            day
+            for day in (course.grace_from, days[-1] + review)
+            if day is not None and (as_of is None or day > as_of)
+        )

@@ -50,8 +50,9 @@ class Counted(NamedTuple):
     flags: tuple[Flag, ...]
 
 
-def counted_due(courses: Sequence[Course], kinds: Mapping[str, Delivered], rulebook: Rulebook,
-                assume: frozenset[str]) -> Counted:
+def counted_due(
+    courses: Sequence[Course], kinds: Mapping[str, Delivered], rulebook: Rulebook, assume: frozenset[str]
+) -> Counted:
     """Return what the counts of a patient earn; `kinds` has what each session is, by its id."""
     drafts: list[Draft] = []
     flags: list[Flag] = []
@@ -79,8 +80,10 @@ def _counters(rule: CountRule, courses: Sequence[Course], kinds: Mapping[str, De
     found: list[Counter] = []
     stereotactic = rule.way == "once"
     for together in _merged(courses, kinds, stereotactic):
-        mine = sorted((s for course in together for s in course.sessions if rule.counts in kinds[s.id].counts),
-                      key=lambda s: (s.when, s.id))
+        mine = sorted(
+            (s for course in together for s in course.sessions if rule.counts in kinds[s.id].counts),
+            key=lambda s: (s.when, s.id),
+        )
         mine = _union(mine, together) if len(together) > 1 else mine
         if not mine:
             continue
@@ -99,9 +102,20 @@ def _merged(courses: Sequence[Course], kinds: Mapping[str, Delivered], apart: bo
     runs: list[list[Course]] = []
     for course in sorted(courses, key=lambda c: (c.sessions[0].when, c.id)):
         alone = apart or course.knobs["counter_scope"] != "merged" or _is_stereotactic(course, kinds)
-        host = None if alone else next(
-            (run for run in runs if not _is_stereotactic(run[0], kinds) and run[0].knobs["counter_scope"] == "merged"
-             and any(_overlap(course, other) for other in run)), None)
+        host = (
+            None
+            if alone
+            else next(
+                (
+                    run
+                    for run in runs
+                    if not _is_stereotactic(run[0], kinds)
+                    and run[0].knobs["counter_scope"] == "merged"
+                    and any(_overlap(course, other) for other in run)
+                ),
+                None,
+            )
+        )
         if host is None:
             runs.append([course])
         else:
@@ -123,9 +137,15 @@ def _union(sessions: Sequence[Session], courses: Sequence[Course]) -> list[Sessi
     kept: list[Session] = []
     for session in sessions:
         last = kept[-1] if kept else None
-        if last is not None and last.course != session.course and last.day == session.day and (
+        if (
+            last is not None
+            and last.course != session.course
+            and last.day == session.day
+            and (
                 (session.minute or 0) - (last.minute or 0) < knobs["same_session_max_gap_minutes"]
-                or not session.parts[0].facts.get("distinct_session")):
+                or not session.parts[0].facts.get("distinct_session")
+            )
+        ):
             continue
         kept.append(session)
     return kept
@@ -138,8 +158,10 @@ def _common_closings(courses: Sequence[Course]) -> tuple[Closing, ...]:
     found = []
     for closing in sorted(c for course in courses for c in course.closings):
         begun = [course for course in courses if course.sessions[0].when <= closing.when]
-        if all(any(c.when <= closing.when and c.when >= _last(course, closing.when) for c in course.closings)
-               for course in begun):
+        if all(
+            any(c.when <= closing.when and c.when >= _last(course, closing.when) for c in course.closings)
+            for course in begun
+        ):
             found.append(closing)
     return tuple(found)
 
@@ -148,8 +170,15 @@ def _last(course: Course, by: When) -> When:
     return max(session.when for session in course.sessions if session.when <= by)
 
 
-def _due(rule: CountRule, counter: Counter, courses: Sequence[Course], kinds: Mapping[str, Delivered],
-         knobs: Mapping[str, Any], rulebook: Rulebook, assume: frozenset[str]) -> tuple[list[Draft], list[Flag]]:
+def _due(
+    rule: CountRule,
+    counter: Counter,
+    courses: Sequence[Course],
+    kinds: Mapping[str, Delivered],
+    knobs: Mapping[str, Any],
+    rulebook: Rulebook,
+    assume: frozenset[str],
+) -> tuple[list[Draft], list[Flag]]:
     if rule.way == "every":
         units = units_earned(rule, counter, knobs)
     elif rule.way == "short_course":
@@ -181,7 +210,7 @@ def units_earned(rule: CountRule, counter: Counter, knobs: Mapping[str, Any]) ->
     """Return the whole groups, and the remainder units that closings have earned and that still stand."""
     size = int(rule.value("size", knobs))
     total = len(counter.sessions)
-    units = [Unit(n, counter.sessions[n * size:(n + 1) * size], True) for n in range(total // size)]
+    units = [Unit(n, counter.sessions[n * size : (n + 1) * size], True) for n in range(total // size)]
     least = rule.value("remainder_min", knobs)
     found: dict[int, Unit] = {}
     for closing in counter.closings:
@@ -194,7 +223,7 @@ def units_earned(rule: CountRule, counter: Counter, knobs: Mapping[str, Any]) ->
         if needed is None or left < needed or given < int(rule.total_min or 0) or number < total // size:
             continue
         if number not in found or knobs["remainder_date"] == "last":
-            found[number] = Unit(number, counter.sessions[number * size:given], False)
+            found[number] = Unit(number, counter.sessions[number * size : given], False)
     return units + [found[number] for number in sorted(found)]
 
 
@@ -222,11 +251,12 @@ def _once(rule: CountRule, counter: Counter) -> list[Unit]:
     full = len(counter.sessions) >= most and (prescribed == most or most == 1)
     if not upto and not full:
         return []
-    return [Unit(0, counter.sessions[:max(upto, most if full else 0)], True)]
+    return [Unit(0, counter.sessions[: max(upto, most if full else 0)], True)]
 
 
-def _boundary(rule: CountRule, counter: Counter, courses: Sequence[Course],
-              kinds: Mapping[str, Delivered]) -> str | None:
+def _boundary(
+    rule: CountRule, counter: Counter, courses: Sequence[Course], kinds: Mapping[str, Delivered]
+) -> str | None:
     """Return the hold of a course whose edges are unclear: too many stereotactic sessions, a mixture of
     stereotactic and conventional work, or an overlap with another course."""
     own = counter.courses[0]
@@ -245,9 +275,11 @@ def _served(rule: CountRule, counter: Counter, knobs: Mapping[str, Any]) -> dict
     if not rule.needs:
         return {}
     size = int(rule.value("size", knobs)) if rule.size else max(len(counter.sessions), 1)
-    groups = [counter.sessions[n:n + size] for n in range(0, len(counter.sessions), size)]
-    events = sorted((e for course in counter.courses for e in course.events.get(rule.needs, ())),
-                    key=lambda e: (e.when, e.id))
+    groups = [counter.sessions[n : n + size] for n in range(0, len(counter.sessions), size)]
+    events = sorted(
+        (e for course in counter.courses for e in course.events.get(rule.needs, ())),
+        key=lambda e: (e.when, e.id),
+    )
     served: dict[int, TreatmentEvent] = {}
     for event in events:
         if rule.needs == "exam" and event.facts.get("by", "physician") != "physician":
@@ -259,36 +291,63 @@ def _served(rule: CountRule, counter: Counter, knobs: Mapping[str, Any]) -> dict
     return served
 
 
-def _lines(rule: CountRule, counter: Counter, unit: Unit, evidence: TreatmentEvent | None, hold: str | None,
-           knobs: Mapping[str, Any], rulebook: Rulebook) -> tuple[list[Draft], list[Flag]]:
+def _lines(
+    rule: CountRule,
+    counter: Counter,
+    unit: Unit,
+    evidence: TreatmentEvent | None,
+    hold: str | None,
+    knobs: Mapping[str, Any],
+    rulebook: Rulebook,
+) -> tuple[list[Draft], list[Flag]]:
     dated = rule.value("dated", knobs)
     day, end = _dates(dated, unit, evidence, counter)
     lead = unit.sessions[0] if dated == "first" else unit.sessions[-1]
     if day is None:
-        return [], [Flag("insufficient_facts", lead.course, lead.day, (lead.id,), f"{rule.code}: no plan to date it on")]
+        return [], [
+            Flag(
+                "insufficient_facts", lead.course, lead.day, (lead.id,), f"{rule.code}: no plan to date it on"
+            )
+        ]
     spot = Spot.of(lead.parts[0])
     on: Claims = claims(spot, day, rulebook)
     count = len(unit.sessions)
     why = Why("counting", rule.id, (("unit", str(unit.number + 1)), ("sessions", str(count))))
-    provider = evidence.provider if evidence is not None and evidence.provider else (
-        lead.parts[0].provider if rule.needs != "physics_check" else None)
+    provider = (
+        evidence.provider
+        if evidence is not None and evidence.provider
+        else (lead.parts[0].provider if rule.needs != "physics_check" else None)
+    )
     drafts = []
     for claim in on.claims:
         form, form_why = form_of(rule.code, claim, day, rulebook)
         if form == "none":
             continue
         charge: Charge = line(
-            rule.code, claim, form, day, end=end, course=counter.courses[0].id, dated_by=lead.parts[0].id,
+            rule.code,
+            claim,
+            form,
+            day,
+            end=end,
+            course=counter.courses[0].id,
+            dated_by=lead.parts[0].id,
             events=(*(s.id for s in unit.sessions), *((evidence.id,) if evidence else ())),
-            why=(why, *form_why), family=rulebook.catalogue.family(rule.code) or "", hold=hold, provider=provider,
+            why=(why, *form_why),
+            family=rulebook.catalogue.family(rule.code) or "",
+            hold=hold,
+            provider=provider,
             units=count if rule.value("units", knobs) == "fractions" else 1,
-            slot=f"{rule.code}/{counter.name}/{unit.number + 1}", note=f"{count} fractions" if rule.way == "every" else "",
-            keeps_date=knobs["redate_posted"] is False)
+            slot=f"{rule.code}/{counter.name}/{unit.number + 1}",
+            note=f"{count} fractions" if rule.way == "every" else "",
+            keeps_date=knobs["redate_posted"] is False,
+        )
         drafts.append(Draft(charge, (*lead.when, 5, rule.code), spot))
     return drafts, []
 
 
-def _dates(dated: str, unit: Unit, evidence: TreatmentEvent | None, counter: Counter) -> tuple[date | None, date | None]:
+def _dates(
+    dated: str, unit: Unit, evidence: TreatmentEvent | None, counter: Counter
+) -> tuple[date | None, date | None]:
     """Return the date of service of a unit and, for a span, its last date; no date where a plan is asked and absent."""
     first, last = unit.sessions[0].day, unit.sessions[-1].day
     if dated == "first":
@@ -298,6 +357,10 @@ def _dates(dated: str, unit: Unit, evidence: TreatmentEvent | None, counter: Cou
     if dated == "check_date" and evidence is not None:
         return evidence.day, None
     if dated == "plan":
-        plans = [e for e in counter.courses[0].events.get("service", ()) if e.reported is not None and e.reported.code in PLANS]
+        plans = [
+            e
+            for e in counter.courses[0].events.get("service", ())
+            if e.reported is not None and e.reported.code in PLANS
+        ]
         return min((e.day for e in plans), default=None), None
     return last, None

@@ -37,26 +37,28 @@ class Course(NamedTuple):
     lacks: frozenset[str]
     knobs: Mapping[str, Any]
     grace_from: date | None
-
-    @property
-    def starts(self) -> list[When]:
-        """When each counted session begins."""
-        return [session.when for session in self.sessions]
+    starts: tuple[When, ...]
+    by_day: Mapping[date, tuple[Session, ...]]
+    by_part: Mapping[str, Session]
+    untreated: frozenset[date]
 
     def session_of(self, event: TreatmentEvent) -> Session | None:
         """Return the session that an image belongs to: the one it names; the nearest of its own day; on a day
         without one the next of the course; none on a day of set-up without treatment."""
         named = event.facts.get("fraction")
-        every = (*self.sessions, *self.held)
         if named is not None:
-            found = next((s for s in every if any(part.id == named for part in s.parts)), None)
+            found = self.by_part.get(str(named))
             if found is not None or any(f.id == named for f in self.events.get("fraction", ())):
                 return found
-        today = [s for s in every if s.day == event.day]
-        if today:
+        today = self.by_day.get(event.day)
+        if today is not None:
             at = event.minute or 0
-            return min(today, key=lambda s: (s.hold is not None, abs((s.minute or 0) - at), s.when))
-        if any(f.day == event.day and f.facts.get("beam") is False for f in self.events.get("fraction", ())):
+            return (
+                today[0]
+                if len(today) == 1
+                else min(today, key=lambda s: (s.hold is not None, abs((s.minute or 0) - at), s.when))
+            )
+        if event.day in self.untreated:
             return None
         later = bisect_left(self.starts, (event.day, 0))
         return self.sessions[later] if later < len(self.sessions) else None
@@ -71,14 +73,17 @@ class Course(NamedTuple):
         return any(closing.when >= when for closing in self.closings)
 
 
-def courses(events: Sequence[TreatmentEvent], rulebook: Rulebook, as_of: date | None,
-            released: Collection[str] = ()) -> list[Course]:
+def courses(
+    events: Sequence[TreatmentEvent], rulebook: Rulebook, as_of: date | None, released: Collection[str] = ()
+) -> list[Course]:
     """Return a patient's courses, the unknown one last; sessions whose id is in `released` count after all."""
     by_course: dict[str, dict[str, list[TreatmentEvent]]] = defaultdict(lambda: defaultdict(list))
     for event in _placed(events):
         by_course[event.course or UNKNOWN][event.kind].append(event)
     found = [_course(name, kinds, rulebook, as_of, released) for name, kinds in by_course.items()]
-    return sorted(found, key=lambda c: (c.id == UNKNOWN, c.sessions[0].when if c.sessions else _first(c), c.id))
+    return sorted(
+        found, key=lambda c: (c.id == UNKNOWN, c.sessions[0].when if c.sessions else _first(c), c.id)
+    )
 
 
 def _first(course: Course) -> When:
@@ -102,14 +107,19 @@ def _placed(events: Sequence[TreatmentEvent]) -> Iterable[TreatmentEvent]:
     return _assigned(sorted(events, key=lambda e: (e.when, e.id)), begun, ended)
 
 
-def _assigned(events: Sequence[TreatmentEvent], begun: dict[str, When], ended: dict[str, When]) -> Iterable[TreatmentEvent]:
+def _assigned(
+    events: Sequence[TreatmentEvent], begun: dict[str, When], ended: dict[str, When]
+) -> Iterable[TreatmentEvent]:
     for event in events:
         if event.course is not None:
             yield event
             continue
         # A closing that lies in the future of the event has not ended the course for it.
-        here = [name for name, start in begun.items() if start <= event.when
-                and not (name in ended and ended[name] < event.when)]
+        here = [
+            name
+            for name, start in begun.items()
+            if start <= event.when and not (name in ended and ended[name] < event.when)
+        ]
         if not here:
             here = [name for name, start in begun.items() if start > event.when]
         if not here and not begun:
@@ -126,8 +136,13 @@ def _end(event: TreatmentEvent) -> When:
     return event.day, END_OF_DAY if event.minute is None else event.minute
 
 
-def _course(name: str, kinds: Mapping[str, list[TreatmentEvent]], rulebook: Rulebook, as_of: date | None,
-            released: Collection[str]) -> Course:
+def _course(
+    name: str,
+    kinds: Mapping[str, list[TreatmentEvent]],
+    rulebook: Rulebook,
+    as_of: date | None,
+    released: Collection[str],
+) -> Course:
     fractions = kinds.get("fraction", [])
     first = min(fractions, key=lambda f: (f.when, f.id)) if fractions else None
     knobs = rulebook.policy.knobs(first.payer if first else None, first.day if first else date(2015, 1, 1))
@@ -135,23 +150,57 @@ def _course(name: str, kinds: Mapping[str, list[TreatmentEvent]], rulebook: Rule
     if name == UNKNOWN:
         counted, held = [], [s._replace(hold=s.hold or "course_unknown") for s in every]
     else:
-        counted = sorted((s._replace(hold=None) if s.id in released else s for s in every
-                          if s.hold is None or s.id in released), key=lambda s: s.when)
+        counted = sorted(
+            (
+                s._replace(hold=None) if s.id in released else s
+                for s in every
+                if s.hold is None or s.id in released
+            ),
+            key=lambda s: s.when,
+        )
         held = [s for s in every if s.hold is not None and s.id not in released]
     prescribed, changed = _prescription(kinds)
     grace = _grace(counted, prescribed, knobs, rulebook)
     closings = _closings(kinds.get("course_closed", ()), changed, grace, knobs, as_of)
-    site = next((str(e.facts["site"]) for kind in ("course", "fraction")
-                 for e in kinds.get(kind, ()) if e.facts.get("site")), None)
-    return Course(name, tuple(counted), tuple(held), {kind: tuple(found) for kind, found in kinds.items()},
-                  prescribed, changed, closings, site, _lacks(kinds), knobs, grace)
+    site = next(
+        (
+            str(e.facts["site"])
+            for kind in ("course", "fraction")
+            for e in kinds.get(kind, ())
+            if e.facts.get("site")
+        ),
+        None,
+    )
+    by_day: dict[date, tuple[Session, ...]] = {}
+    for session in (*counted, *held):
+        by_day[session.day] = (*by_day.get(session.day, ()), session)
+    return Course(
+        name,
+        tuple(counted),
+        tuple(held),
+        {kind: tuple(found) for kind, found in kinds.items()},
+        prescribed,
+        changed,
+        closings,
+        site,
+        _lacks(kinds),
+        knobs,
+        grace,
+        tuple(s.when for s in counted),
+        by_day,
+        {part.id: session for session in (*counted, *held) for part in session.parts},
+        frozenset(f.day for f in fractions if f.facts.get("beam") is False),
+    )
 
 
 def _prescription(kinds: Mapping[str, list[TreatmentEvent]]) -> tuple[int | None, tuple[When, ...]]:
     """Return the prescribed sessions as last said, and when that number changed."""
-    said = [(e.when if e.kind != "course" else (date.min, 0), int(e.facts["prescribed_fractions"]))
-            for kind in ("course", "prescription", "fraction") for e in kinds.get(kind, ())
-            if e.facts.get("prescribed_fractions") is not None]
+    said = [
+        (e.when if e.kind != "course" else (date.min, 0), int(e.facts["prescribed_fractions"]))
+        for kind in ("course", "prescription", "fraction")
+        for e in kinds.get(kind, ())
+        if e.facts.get("prescribed_fractions") is not None
+    ]
     current: int | None = None
     changed: list[When] = []
     for when, number in sorted(said):
@@ -161,15 +210,22 @@ def _prescription(kinds: Mapping[str, list[TreatmentEvent]]) -> tuple[int | None
     return current, tuple(changed)
 
 
-def _grace(counted: Sequence[Session], prescribed: int | None, knobs: Mapping[str, Any], rulebook: Rulebook) -> date | None:
+def _grace(
+    counted: Sequence[Session], prescribed: int | None, knobs: Mapping[str, Any], rulebook: Rulebook
+) -> date | None:
     """Return the date on which a course closes without a message, None while sessions are outstanding."""
     if not prescribed or len(counted) < prescribed:
         return None
     return rulebook.business_day(counted[prescribed - 1].day, knobs["close_grace_days"])
 
 
-def _closings(closed: Iterable[TreatmentEvent], changed: Sequence[When], grace: date | None,
-              knobs: Mapping[str, Any], as_of: date | None) -> tuple[Closing, ...]:
+def _closings(
+    closed: Iterable[TreatmentEvent],
+    changed: Sequence[When],
+    grace: date | None,
+    knobs: Mapping[str, Any],
+    as_of: date | None,
+) -> tuple[Closing, ...]:
     """Return the closings that hold: a prescription that changes afterwards undoes one."""
     found = [Closing(_end(e), e.facts.get("reason") == "stopped") for e in closed]
     found = [c for c in found if not any(when > c.when for when in changed)]
@@ -180,8 +236,12 @@ def _closings(closed: Iterable[TreatmentEvent], changed: Sequence[When], grace: 
 
 def _lacks(kinds: Mapping[str, list[TreatmentEvent]]) -> frozenset[str]:
     """Return what every message of the course lacked and nobody has supplied since."""
-    told = [e.lacks for kind, found in kinds.items() if kind not in ("release", "supplied", "course_closed", "approval")
-            for e in found]
+    told = [
+        e.lacks
+        for kind, found in kinds.items()
+        if kind not in ("release", "supplied", "course_closed", "approval")
+        for e in found
+    ]
     if not told or not all(told):
         return frozenset()
     supplied = {str(e.facts.get("what")) for e in kinds.get("supplied", ())}

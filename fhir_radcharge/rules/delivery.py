@@ -13,8 +13,17 @@ from fhir_radcharge.rules.rulebook import Rulebook
 from fhir_radcharge.rules.sessions import Session
 from fhir_radcharge.rules.tables import walked
 
-FIELD_FACTS = ("areas", "ports", "simple_blocks", "custom_blocking", "tangents", "wedge", "rotational",
-               "field_in_field", "compensators")
+FIELD_FACTS = (
+    "areas",
+    "ports",
+    "simple_blocks",
+    "custom_blocking",
+    "tangents",
+    "wedge",
+    "rotational",
+    "field_in_field",
+    "compensators",
+)
 SBRT_MAX = 5
 
 
@@ -48,8 +57,19 @@ def delivered(session: Session, course: Course, place_in_course: int, rulebook: 
     return found
 
 
-_UNASKED = frozenset({"fraction_number", "plan", "phase", "distinct_session", "group", "prescribed_fractions",
-                      "purpose", "beam", "reported"})
+_UNASKED = frozenset(
+    {
+        "fraction_number",
+        "plan",
+        "phase",
+        "distinct_session",
+        "group",
+        "prescribed_fractions",
+        "purpose",
+        "beam",
+        "reported",
+    }
+)
 
 
 def _key(facts: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -59,8 +79,11 @@ def _key(facts: Mapping[str, Any]) -> tuple[Any, ...]:
 def _about_course(course: Course, session: Session, place_in_course: int) -> tuple[tuple[str, Any], ...]:
     technique = str(session.parts[0].facts.get("technique", ""))
     family = technique[:3]
-    given = sum(1 for s in (*course.sessions, *course.held)
-                if any(str(p.facts.get("technique", ""))[:3] == family for p in s.parts))
+    given = sum(
+        1
+        for s in (*course.sessions, *course.held)
+        if any(str(p.facts.get("technique", ""))[:3] == family for p in s.parts)
+    )
     known = max(given, course.prescribed or 0)
     if known > SBRT_MAX:
         count = "over"
@@ -74,8 +97,14 @@ def _about_course(course: Course, session: Session, place_in_course: int) -> tup
     return ("stereotactic_count", count), ("prescribed", said), ("first_session", number == 1)
 
 
-def _delivered(parts: list[Mapping[str, Any]], spot: Spot, day: date, course_site: str | None,
-               about: Mapping[str, Any], rulebook: Rulebook) -> Delivered:
+def _delivered(
+    parts: list[Mapping[str, Any]],
+    spot: Spot,
+    day: date,
+    course_site: str | None,
+    about: Mapping[str, Any],
+    rulebook: Rulebook,
+) -> Delivered:
     knobs = claims(spot, day, rulebook).knobs
     shared = {**_shared(parts), **about, "setting": spot.place.setting, "campus": spot.place.campus}
     codings = [_part(part, shared, knobs, day, course_site, rulebook) for part in parts]
@@ -86,8 +115,16 @@ def _delivered(parts: list[Mapping[str, Any]], spot: Spot, day: date, course_sit
     flags = tuple(dict.fromkeys(flag for coding in codings for flag in coding.flags))
     units = int(lead.gives.get("lesions") or 1) if lead.gives.get("units") == "lesions" else 1
     includes = lead.gives.get("includes") == "yes"
-    return Delivered(str(lead.gives["class"]), tuple(lead.gives["counts"]), lead.code, units, lead.hold,
-                     flags, lead.why, includes)
+    return Delivered(
+        str(lead.gives["class"]),
+        tuple(lead.gives["counts"]),
+        lead.code,
+        units,
+        lead.hold,
+        flags,
+        lead.why,
+        includes,
+    )
 
 
 class _Coding(NamedTuple):
@@ -116,11 +153,23 @@ def _shared(parts: list[Mapping[str, Any]]) -> dict[str, Any]:
     return shared
 
 
-def _part(part: Mapping[str, Any], shared: Mapping[str, Any], knobs: Mapping[str, Any], day: date,
-          course_site: str | None, rulebook: Rulebook, recoded: str | None = None) -> _Coding:
+def _part(
+    part: Mapping[str, Any],
+    shared: Mapping[str, Any],
+    knobs: Mapping[str, Any],
+    day: date,
+    course_site: str | None,
+    rulebook: Rulebook,
+    recoded: str | None = None,
+) -> _Coding:
     site = rulebook.site(part.get("site") or course_site)
-    facts = {**part, **shared, "fields": any(part.get(name) is not None for name in FIELD_FACTS),
-             "site_class": site.imrt if site else "unknown", "cranial": site.cranial if site else "no"}
+    facts = {
+        **part,
+        **shared,
+        "fields": any(part.get(name) is not None for name in FIELD_FACTS),
+        "site_class": site.imrt if site else "unknown",
+        "cranial": site.cranial if site else "no",
+    }
     if recoded:
         facts["technique"] = recoded
     kind = rulebook.tables["techniques"].answer(facts, knobs, day)
@@ -133,5 +182,10 @@ def _part(part: Mapping[str, Any], shared: Mapping[str, Any], knobs: Mapping[str
         return _part(part, shared, knobs, day, course_site, rulebook, str(end.gives["recode_as"]))
     code = end.gives.get("code")
     hold = end.hold or chain.hold
-    return _Coding(end.gives, code if "insufficient_facts" not in end.flags or end.hold else None, hold,
-                   end.flags, (kind.why, *chain.why, *end.why))
+    return _Coding(
+        end.gives,
+        code if "insufficient_facts" not in end.flags or end.hold else None,
+        hold,
+        end.flags,
+        (kind.why, *chain.why, *end.why),
+    )

@@ -35,8 +35,13 @@ def missing_reason(charge: Charge, lacks: frozenset[str]) -> list[str]:
     return found
 
 
-def edited(drafts: Sequence[Draft], lacks: Mapping[str, frozenset[str]], releases: Releases, edits: Edits | None,
-           rulebook: Rulebook) -> list[Charge]:
+def edited(
+    drafts: Sequence[Draft],
+    lacks: Mapping[str, frozenset[str]],
+    releases: Releases,
+    edits: Edits | None,
+    rulebook: Rulebook,
+) -> list[Charge]:
     """Return the lines in the order of service, each with the one reason that holds it now."""
     ordered = sorted(drafts, key=lambda d: (d.charge.day, d.order, d.charge.bill))
     charges = [draft.charge for draft in ordered]
@@ -65,8 +70,9 @@ def _held(charge: Charge, reasons: Sequence[str], releases: Releases) -> Charge:
     return charge._replace(hold=hold, modifiers=(*charge.modifiers, *added))
 
 
-def _edits(charges: Sequence[Charge], lacks: Mapping[str, frozenset[str]], edits: Edits | None,
-           rulebook: Rulebook) -> list[list[str]]:
+def _edits(
+    charges: Sequence[Charge], lacks: Mapping[str, frozenset[str]], edits: Edits | None, rulebook: Rulebook
+) -> list[list[str]]:
     """Return the reasons of the imported tables for each line. A line that is held anyway admits nothing."""
     blocked: list[list[str]] = [[] for _ in charges]
     admitted: dict[tuple[str, date, str], int] = defaultdict(int)
@@ -79,7 +85,9 @@ def _edits(charges: Sequence[Charge], lacks: Mapping[str, frozenset[str]], edits
             blocked[number].append("code_not_effective")
         if edits is None:
             continue
-        waits = charge.hold or missing_reason(charge, lacks.get(charge.course, frozenset())) or blocked[number]
+        waits = (
+            charge.hold or missing_reason(charge, lacks.get(charge.course, frozenset())) or blocked[number]
+        )
         if not waits:
             limit = edits.unit_limit(charge.code, kind, charge.day)
             key = (charge.bill, charge.day, charge.code)
@@ -99,7 +107,7 @@ def _edits(charges: Sequence[Charge], lacks: Mapping[str, frozenset[str]], edits
 def _pairs(charges: Sequence[Charge], numbers: Sequence[int], edits: Edits, blocked: list[list[str]]) -> None:
     codes = sorted({charges[n].code for n in numbers})
     for at, first in enumerate(codes):
-        for second in codes[at + 1:]:
+        for second in codes[at + 1 :]:
             pair = edits.pair(first, second, _KIND[charges[numbers[0]].bill], charges[numbers[0]].day)
             if pair is None or pair.indicator == 9:
                 continue
@@ -112,9 +120,23 @@ def summed(charges: Sequence[Charge]) -> list[Charge]:
     """Return lines alike in bill, course, code, modifiers, date, place, provider and hold as one, units added."""
     found: dict[tuple[Any, ...], Charge] = {}
     for charge in charges:
-        key = (charge.bill, charge.course, charge.code, charge.modifiers, charge.day, charge.end,
-               charge.place_of_service, charge.provider, charge.packaged, charge.hold, charge.slot)
+        key = (
+            charge.bill,
+            charge.course,
+            charge.code,
+            charge.modifiers,
+            charge.day,
+            charge.end,
+            charge.place_of_service,
+            charge.provider,
+            charge.packaged,
+            charge.hold,
+            charge.slot,
+        )
         other = found.get(key)
-        found[key] = charge if other is None else other._replace(
-            units=other.units + charge.units, events=(*other.events, *charge.events))
+        found[key] = (
+            charge
+            if other is None
+            else other._replace(units=other.units + charge.units, events=(*other.events, *charge.events))
+        )
     return list(found.values())

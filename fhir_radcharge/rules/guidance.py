@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Literal, NamedTuple
 
-from fhir_radcharge.model import Charge, Flag, TreatmentEvent
+from fhir_radcharge.model import Charge, Flag, TreatmentEvent, Why
 from fhir_radcharge.rules.course import Course
 from fhir_radcharge.rules.delivery import Delivered
-from fhir_radcharge.rules.lines import Claims, Draft, Spot, claims, flags_of, line
+from fhir_radcharge.rules.lines import Claim, Claims, Draft, Spot, claims, flags_of, line
 from fhir_radcharge.rules.rulebook import Rulebook
 from fhir_radcharge.rules.sessions import END_OF_DAY, Session, When
 
@@ -25,8 +25,9 @@ class Guided(NamedTuple):
     wakes: date | None
 
 
-def guidance_due(course: Course, kinds: Mapping[str, Delivered], rulebook: Rulebook, as_of: date | None,
-                 assumed: bool) -> Guided:
+def guidance_due(
+    course: Course, kinds: Mapping[str, Delivered], rulebook: Rulebook, as_of: date | None, assumed: bool
+) -> Guided:
     """Return the guidance of a course: one localisation charge a session, on the session's date.
 
     `kinds` has what each session is, by its id; `assumed` takes images without a word on approval as approved.
@@ -76,13 +77,15 @@ def _deadline(course: Course, session: Session) -> tuple[When | None, date | Non
         return None, None
     minute = END_OF_DAY if session.minute is None else session.minute
     end = datetime(session.day.year, session.day.month, session.day.day) + timedelta(
-        minutes=minute, hours=course.knobs["last_image_approval_hours"])
+        minutes=minute, hours=course.knobs["last_image_approval_hours"]
+    )
     deadline = (end.date(), end.hour * 60 + end.minute)
     return deadline, end.date() if deadline[1] == 0 else end.date() + timedelta(days=1)
 
 
-def _approval(image: TreatmentEvent, events: Sequence[When], limit: When | None, past: bool,
-              assumed: bool) -> Approval:
+def _approval(
+    image: TreatmentEvent, events: Sequence[When], limit: When | None, past: bool, assumed: bool
+) -> Approval:
     """Return the state of an image's approval; `limit` is the last minute in time (None: not yet known)."""
     given = list(events)
     said = image.facts.get("approved_at")
@@ -101,38 +104,100 @@ def _when(text: str) -> When:
     return day, int(text[11:13]) * 60 + int(text[14:16]) if len(text) > 10 else 0
 
 
-def _session(course: Course, session: Session, kind: Delivered, images: Sequence[TreatmentEvent],
-             state: Mapping[str, Approval], rulebook: Rulebook) -> tuple[list[Draft], list[Flag]]:
+def _session(
+    course: Course,
+    session: Session,
+    kind: Delivered,
+    images: Sequence[TreatmentEvent],
+    state: Mapping[str, Approval],
+    rulebook: Rulebook,
+) -> tuple[list[Draft], list[Flag]]:
     lead = session.parts[0]
     spot = Spot.of(lead)
     on: Claims = claims(spot, session.day, rulebook)
     order = on.knobs["guidance_priority"]
-    ranked = sorted(images, key=lambda i: (
-        order.index(i.facts["modality"]) if i.facts["modality"] in order else len(order),
-        state[i.id] != "given", i.when, i.id))
+    ranked = sorted(
+        images,
+        key=lambda i: (
+            order.index(i.facts["modality"]) if i.facts["modality"] in order else len(order),
+            state[i.id] != "given",
+            i.when,
+            i.id,
+        ),
+    )
     ids = tuple(image.id for image in images)
     flags: list[str] = []
     if len({image.facts["modality"] for image in images}) > 1:
         flags.append("multiple_guidance")
     chosen = ranked[0]
-    drafts: list[Draft] = []
+    parts, raised = _parts(spot, session.day, kind, chosen.facts["modality"], state[chosen.id], on, rulebook)
+    flags.extend(raised)
+    drafts = []
+    for part in parts:
+        charge: Charge = line(
+            part.code,
+            part.claim,
+            part.form,
+            session.day,
+            course=course.id,
+            dated_by=lead.id,
+            events=(chosen.id, session.id),
+            why=part.why,
+            family="guidance",
+            provider=lead.provider,
+            hold=session.hold or part.hold,
+        )
+        drafts.append(Draft(charge, (*session.when, 1, chosen.id), spot))
+    return drafts, flags_of(tuple(dict.fromkeys(flags)), course.id, session.day, ids)
+
+
+class _Part(NamedTuple):
+    """One guidance line of a claim: its code, its form, and whether it waits for the approval."""
+
+    claim: Claim
+    code: str
+    form: str
+    hold: str | None
+    why: tuple[Why, ...]
+
+
+def _parts(
+    spot: Spot, day: date, kind: Delivered, modality: str, approval: Approval, on: Claims, rulebook: Rulebook
+) -> tuple[tuple[_Part, ...], tuple[str, ...]]:
+    """Return the guidance lines of every claim and the flags raised, remembered as long as no table changes."""
+    key = (
+        "guidance",
+        spot,
+        rulebook.era(day),
+        kind.technique_class,
+        kind.includes_guidance,
+        modality,
+        approval,
+    )
+    found: tuple[tuple[_Part, ...], tuple[str, ...]] | None = rulebook.memo.get(key)
+    if found is not None:
+        return found
+    flags: list[str] = []
+    parts: list[_Part] = []
     for claim in on.claims:
-        facts = {"claim": claim.kind, "class": kind.technique_class, "includes": kind.includes_guidance,
-                 "modality": chosen.facts["modality"]}
-        row, why = rulebook.tables["guidance"].answer(facts, on.knobs, session.day)
+        facts = {
+            "claim": claim.kind,
+            "class": kind.technique_class,
+            "includes": kind.includes_guidance,
+            "modality": modality,
+        }
+        row, why = rulebook.tables["guidance"].answer(facts, on.knobs, day)
         flags.extend(flag for flag in (row.text("flag"),) if flag)
         form, code = row.text("form") or "none", row.text("code")
         if form == "none" or code is None:
             continue
         gate, gate_why = rulebook.tables["approval"].answer(
-            {"form": form, "approval": state[chosen.id]}, on.knobs, session.day)
+            {"form": form, "approval": approval}, on.knobs, day
+        )
         flags.extend(flag for flag in (gate.text("flag"),) if flag)
-        for column, hold in (("sends", session.hold), ("holds", session.hold or "image_not_approved")):
+        for column, hold in (("sends", None), ("holds", "image_not_approved")):
             said = gate.text(column)
-            if said is None:
-                continue
-            charge: Charge = line(
-                code, claim, form if said == "form" else said, session.day, course=course.id, dated_by=lead.id,
-                events=(chosen.id, session.id), why=(why, gate_why), family="guidance", hold=hold, provider=lead.provider)
-            drafts.append(Draft(charge, (*session.when, 1, chosen.id), spot))
-    return drafts, flags_of(tuple(dict.fromkeys(flags)), course.id, session.day, ids)
+            if said is not None:
+                parts.append(_Part(claim, code, form if said == "form" else said, hold, (why, gate_why)))
+    found = rulebook.memo[key] = (tuple(parts), tuple(flags))
+    return found

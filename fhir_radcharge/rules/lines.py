@@ -10,7 +10,14 @@ from fhir_radcharge.model import BILLS, Bill, Charge, Flag, Place, TreatmentEven
 from fhir_radcharge.rules.rulebook import Rulebook
 from fhir_radcharge.rules.tables import Answer
 
-FORM_MODIFIER = {"global": (), "own": (), "bare": (), "packaged": (), "technical": ("TC",), "professional": ("26",)}
+FORM_MODIFIER = {
+    "global": (),
+    "own": (),
+    "bare": (),
+    "packaged": (),
+    "technical": ("TC",),
+    "professional": ("26",),
+}
 
 
 class Claim(NamedTuple):
@@ -58,8 +65,12 @@ def _claims(spot: Spot, day: date, rulebook: Rulebook) -> Claims:
     flags = [] if rulebook.policy.known(spot.payer) else ["payer_unknown"]
     if spot.place.setting == "unknown":
         return Claims((), (*flags, "setting_unknown"), knobs)
-    facts = {"setting": spot.place.setting, "ownership": spot.place.ownership, "campus": spot.place.campus,
-             "patient_class": spot.patient_class}
+    facts = {
+        "setting": spot.place.setting,
+        "ownership": spot.place.ownership,
+        "campus": spot.place.campus,
+        "patient_class": spot.patient_class,
+    }
     row, why = rulebook.tables["claims"].answer(facts, knobs, day)
     found = []
     for bill in BILLS:
@@ -68,19 +79,33 @@ def _claims(spot: Spot, day: date, rulebook: Rulebook) -> Claims:
             continue
         at: Answer = rulebook.tables["places"].answer({**facts, "claim": kind}, knobs, day)
         modifier = at.row.text("modifier")
-        found.append(Claim(bill, kind, at.row.text("pos") or "", (modifier,) if modifier else (), (why, at.why)))
+        found.append(
+            Claim(bill, kind, at.row.text("pos") or "", (modifier,) if modifier else (), (why, at.why))
+        )
     flag = row.text("flag")
     return Claims(tuple(found), (*flags, *((flag,) if flag else ())), knobs)
 
 
 def form_of(code: str, claim: Claim, day: date, rulebook: Rulebook) -> tuple[str, tuple[Why, ...]]:
     """Return the form in which a claim carries a code on a day (`none`: not at all) and why."""
+    key = ("form", code, claim.kind, rulebook.era(day))
+    found: tuple[str, tuple[Why, ...]] | None = rulebook.memo.get(key)
+    if found is None:
+        found = rulebook.memo[key] = _form_of(code, claim, day, rulebook)
+    return found
+
+
+def _form_of(code: str, claim: Claim, day: date, rulebook: Rulebook) -> tuple[str, tuple[Why, ...]]:
     row = rulebook.catalogue.row(code, day)
     if row is None:
         return ("global" if claim.kind in ("office", "hospital") else "none"), ()
-    found, why = rulebook.tables["components"].answer({"claim": claim.kind, "component": row.component}, {}, day)
+    found, why = rulebook.tables["components"].answer(
+        {"claim": claim.kind, "component": row.component}, {}, day
+    )
     form = found.text("form") or "none"
-    payable = {"global": row.freestanding, "facility": row.hospital, "professional": row.physician}[claim.bill]
+    payable = {"global": row.freestanding, "facility": row.hospital, "professional": row.physician}[
+        claim.bill
+    ]
     # A physician's part of a split centre is the freestanding reading of the code.
     if claim.kind == "office_professional":
         payable = row.freestanding if row.component != "technical" else "not_billable"
@@ -99,16 +124,47 @@ class Draft(NamedTuple):
     spot: Spot
 
 
-def line(code: str, claim: Claim, form: str, day: date, *, course: str, dated_by: str, events: tuple[str, ...],
-         why: tuple[Why, ...], family: str, units: int = 1, hold: str | None = None, end: date | None = None,
-         provider: str | None = None, slot: str = "", note: str = "", modifiers: tuple[str, ...] = (),
-         keeps_date: bool = False) -> Charge:
+def line(
+    code: str,
+    claim: Claim,
+    form: str,
+    day: date,
+    *,
+    course: str,
+    dated_by: str,
+    events: tuple[str, ...],
+    why: tuple[Why, ...],
+    family: str,
+    units: int = 1,
+    hold: str | None = None,
+    end: date | None = None,
+    provider: str | None = None,
+    slot: str = "",
+    note: str = "",
+    modifiers: tuple[str, ...] = (),
+    keeps_date: bool = False,
+) -> Charge:
     """Return one billed line; modifiers stand in the order component, own, campus."""
     return Charge(
-        bill=claim.bill, course=course, code=code, modifiers=(*FORM_MODIFIER[form], *modifiers, *claim.modifiers),
-        day=day, end=end, units=units, place_of_service=claim.place_of_service, provider=provider,
-        packaged=form == "packaged", hold=hold, family=family, slot=slot, dated_by=dated_by, events=events,
-        why=(*claim.why, *why), note=note, keeps_date=keeps_date)
+        bill=claim.bill,
+        course=course,
+        code=code,
+        modifiers=(*FORM_MODIFIER[form], *modifiers, *claim.modifiers),
+        day=day,
+        end=end,
+        units=units,
+        place_of_service=claim.place_of_service,
+        provider=provider,
+        packaged=form == "packaged",
+        hold=hold,
+        family=family,
+        slot=slot,
+        dated_by=dated_by,
+        events=events,
+        why=(*claim.why, *why),
+        note=note,
+        keeps_date=keeps_date,
+    )
 
 
 def flags_of(reasons: tuple[str, ...], course: str, day: date | None, events: tuple[str, ...]) -> list[Flag]:

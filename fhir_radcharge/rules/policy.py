@@ -241,9 +241,7 @@ def _prove_covered(profile: Profile, knob: Knob, rows: Sequence[KnobRow]) -> Non
     )
 
 
-def _eras(
-    knobs: Mapping[str, Knob], chain: Sequence[Profile]
-) -> tuple[tuple[date, ...], tuple[_Era, ...]]:
+def _eras(knobs: Mapping[str, Knob], chain: Sequence[Profile]) -> tuple[tuple[date, ...], tuple[_Era, ...]]:
     starts = {FIRST_DAY}
     for profile in chain:
         for row in profile.rows:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import NamedTuple
 
-from fhir_radcharge.model import Charge, Flag, Reported, TreatmentEvent
+from fhir_radcharge.model import Charge, Flag, Reported, TreatmentEvent, Why
 from fhir_radcharge.rules.course import Course
 from fhir_radcharge.rules.lines import Claim, Draft, Spot, claims, flags_of, form_of, line
 from fhir_radcharge.rules.rulebook import Exclusion, Rulebook
@@ -26,16 +27,16 @@ def services_due(course: Course, rulebook: Rulebook) -> Served:
     """Return the lines of the services that a course's sender reports, each on its own date."""
     drafts: list[Draft] = []
     flags: list[Flag] = []
-    before: list[TreatmentEvent] = []
+    before: dict[str, list[TreatmentEvent]] = defaultdict(list)
     for event in sorted(_services(course, rulebook), key=lambda e: (e.when, e.id)):
         code = _code(event)
         if rulebook.catalogue.row(code, event.day) is None and not rulebook.catalogue.known(code):
             mine, raised = _foreign(course, event, rulebook)
         else:
-            mine, raised = _service(course, event, before, rulebook)
+            mine, raised = _service(course, event, before[code], rulebook)
         drafts.extend(mine)
         flags.extend(raised)
-        before.append(event)
+        before[code].append(event)
     return Served(tuple(drafts), tuple(flags))
 
 
@@ -46,19 +47,30 @@ def _services(course: Course, rulebook: Rulebook) -> Iterable[TreatmentEvent]:
                 yield event
 
 
-def _service(course: Course, event: TreatmentEvent, before: Sequence[TreatmentEvent],
-             rulebook: Rulebook) -> tuple[list[Draft], list[Flag]]:
+def _service(
+    course: Course, event: TreatmentEvent, same: Sequence[TreatmentEvent], rulebook: Rulebook
+) -> tuple[list[Draft], list[Flag]]:
+    """Return the lines of a service; `same` are the earlier ones of its code in the course."""
     code = _code(event)
     on = claims(Spot.of(event), event.day, rulebook)
     row = rulebook.catalogue.row(code, event.day)
-    same = [e for e in before if _code(e) == code]
     plan = event.facts.get("plan")
-    repeat = "first" if not same else (
-        "same_plan" if plan is not None and any(e.facts.get("plan") == plan for e in same) else "again")
-    facts = {"service": code if code in NAMED else "other", "documented": event.facts.get("documented", True),
-             "once": code in on.knobs["once_per_course"], "per_plan": row is not None and row.basis == "per plan",
-             "repeat": repeat}
-    found, why = rulebook.tables["services"].answer(facts, on.knobs, event.day)
+    repeat = (
+        "first"
+        if not same
+        else ("same_plan" if plan is not None and any(e.facts.get("plan") == plan for e in same) else "again")
+    )
+    facts = (
+        ("service", code if code in NAMED else "other"),
+        ("documented", event.facts.get("documented", True)),
+        ("once", code in on.knobs["once_per_course"]),
+        ("per_plan", row is not None and row.basis == "per plan"),
+        ("repeat", repeat),
+    )
+    key = ("service", event.payer, rulebook.era(event.day), facts)
+    found, why = rulebook.memo.get(key) or rulebook.memo.setdefault(
+        key, rulebook.tables["services"].answer(dict(facts), on.knobs, event.day)
+    )
     flags = flags_of(on.flags, course.id, event.day, (event.id,))
     if found.text("charge") == "no":
         return [], flags
@@ -67,7 +79,8 @@ def _service(course: Course, event: TreatmentEvent, before: Sequence[TreatmentEv
     for claim in on.claims:
         if code == PLACEMENT and row is not None:
             answer = rulebook.tables["placement"].answer({"claim": claim.kind}, on.knobs, event.day)
-            form, steps = answer.row.text("form") or "none", (answer.why,)
+            form = answer.row.text("form") or "none"
+            steps: tuple[Why, ...] = (answer.why,)
         else:
             form, steps = form_of(code, claim, event.day, rulebook)
         if form == "none":
@@ -84,32 +97,64 @@ def _foreign(course: Course, event: TreatmentEvent, rulebook: Rulebook) -> tuple
     on = claims(Spot.of(event), event.day, rulebook)
     hold = None if wish == "pass" else "code_not_effective"
     code = _code(event)
-    drafts = [_draft(course, event, code, claim, "own", hold, (), rulebook)
-              for claim in on.claims if claim.kind in ("office", "office_inpatient", "hospital")]
+    drafts = [
+        _draft(course, event, code, claim, "own", hold, (), rulebook)
+        for claim in on.claims
+        if claim.kind in ("office", "office_inpatient", "hospital")
+    ]
     return drafts, flags_of(on.flags, course.id, event.day, (event.id,))
 
 
-def _draft(course: Course, event: TreatmentEvent, code: str, claim: Claim, form: str, hold: str | None,
-           why: tuple[object, ...], rulebook: Rulebook) -> Draft:
+def _draft(
+    course: Course,
+    event: TreatmentEvent,
+    code: str,
+    claim: Claim,
+    form: str,
+    hold: str | None,
+    why: tuple[Why, ...],
+    rulebook: Rulebook,
+) -> Draft:
     said = event.reported
     given = tuple(m for m in said.modifiers if m not in ("26", "TC")) if said else ()
     charge: Charge = line(
-        code, claim, form, event.day, course=course.id, dated_by=event.id, events=(event.id,),
-        why=why, family=rulebook.catalogue.family(code) or "", hold=hold,  # type: ignore[arg-type]
-        units=(said.units if said and said.units else 1), provider=event.provider, modifiers=given)
+        code,
+        claim,
+        form,
+        event.day,
+        course=course.id,
+        dated_by=event.id,
+        events=(event.id,),
+        why=why,
+        family=rulebook.catalogue.family(code) or "",
+        hold=hold,
+        units=(said.units if said and said.units else 1),
+        provider=event.provider,
+        modifiers=given,
+    )
     return Draft(charge, (*event.when, 3, event.id), Spot.of(event))
 
 
 def excluded(drafts: Sequence[Draft], courses: Sequence[Course], rulebook: Rulebook) -> list[Draft]:
     """Return the lines that are not inside another line's code."""
-    plans = {event.id: event.facts.get("plan") for course in courses
-             for kind in ("service", "reported") for event in course.events.get(kind, ())}
+    plans = {
+        event.id: event.facts.get("plan")
+        for course in courses
+        for kind in ("service", "reported")
+        for event in course.events.get(kind, ())
+    }
     kept = list(drafts)
     for rule in rulebook.exclusions:
         hosts = [d for d in kept if d.charge.code in rule.has and rule.start <= d.charge.day <= rule.end]
         if hosts:
-            kept = [d for d in kept if not (d.charge.code in rule.excludes and any(
-                _inside(d.charge, host.charge, rule, plans) for host in hosts))]
+            kept = [
+                d
+                for d in kept
+                if not (
+                    d.charge.code in rule.excludes
+                    and any(_inside(d.charge, host.charge, rule, plans) for host in hosts)
+                )
+            ]
     return kept
 
 
@@ -124,7 +169,7 @@ def _inside(charge: Charge, host: Charge, rule: Exclusion, plans: dict[str, obje
     if rule.scope == "same_plan":
         return mine is not None and mine == its
     if rule.scope == "plan_or_day":
-        return (mine == its and mine is not None) or (mine is None or its is None) and charge.day == host.day
+        return (mine == its and mine is not None) or ((mine is None or its is None) and charge.day == host.day)
     return mine is None or its is None or mine == its
 
 

@@ -47,7 +47,9 @@ class Session(NamedTuple):
 
 def is_treatment(event: TreatmentEvent) -> bool:
     """Return whether a fraction treated the patient: not quality assurance, and the beam was on."""
-    return event.facts.get("purpose", "treatment") == "treatment" and event.facts.get("beam", True) is not False
+    return (
+        event.facts.get("purpose", "treatment") == "treatment" and event.facts.get("beam", True) is not False
+    )
 
 
 def sessions(course: str, fractions: Iterable[TreatmentEvent], knobs: Mapping[str, Any]) -> list[Session]:
@@ -77,7 +79,8 @@ def _of_day(course: str, records: list[TreatmentEvent], knobs: Mapping[str, Any]
     for cluster in clusters:
         first = cluster[0]
         apart = before is None or (
-            bool(first.facts.get("distinct_session")) and (first.minute or 0) - (before.minute or 0) >= gap)
+            bool(first.facts.get("distinct_session")) and (first.minute or 0) - (before.minute or 0) >= gap
+        )
         if apart:
             before = first
             count += 1
@@ -109,7 +112,11 @@ def _clusters(records: Sequence[TreatmentEvent], max_gap: int) -> list[list[Trea
     clusters: list[list[TreatmentEvent]] = []
     for record in records:
         cluster = clusters[-1] if clusters else None
-        if cluster and (record.minute or 0) - (cluster[0].minute or 0) < max_gap and not _numbers_differ(cluster, record):
+        if (
+            cluster
+            and (record.minute or 0) - (cluster[0].minute or 0) < max_gap
+            and not _numbers_differ(cluster, record)
+        ):
             cluster.append(record)
         else:
             clusters.append([record])
@@ -123,6 +130,10 @@ def _numbers_differ(cluster: Sequence[TreatmentEvent], record: TreatmentEvent) -
         return False
     number, plan, site = (record.facts.get(name) for name in ("fraction_number", "plan", "site"))
     return any(
-        other.minute is None and number is not None and other.facts.get("fraction_number") not in (None, number)
-        and other.facts.get("plan") == plan and other.facts.get("site") == site
-        for other in cluster)
+        other.minute is None
+        and number is not None
+        and other.facts.get("fraction_number") not in (None, number)
+        and other.facts.get("plan") == plan
+        and other.facts.get("site") == site
+        for other in cluster
+    )

@@ -54,8 +54,11 @@ class Ask(NamedTuple):
     def _band(self, given: Any) -> str:
         number = Decimal(str(given))
         for name, upto, below in self.bands:
-            if (upto is None and below is None) or (upto is not None and number <= upto) or (
-                    below is not None and number < below):
+            if (
+                (upto is None and below is None)
+                or (upto is not None and number <= upto)
+                or (below is not None and number < below)
+            ):
                 return name
         raise RuleError(f"{self.name}: {given!r} is beyond the last band")
 
@@ -117,7 +120,8 @@ class Table:
             raise RuleError(f"{self.name}: answers from {self.start} to {self.end}, asked for {day}")
         words = tuple(
             ask.word(knobs[ask.name[5:]] if ask.name.startswith(KNOB) else facts.get(ask.name))
-            for ask in self.asks)
+            for ask in self.asks
+        )
         key = (bisect_right(self._eras, day), words)
         found = self._memo.get(key)
         if found is None:
@@ -125,14 +129,21 @@ class Table:
         return found
 
     def _find(self, words: Sequence[str], day: date) -> Answer:
-        rows = [row for row in self.rows if row.start <= day <= row.end
-                and all(want is None or word in want for want, word in zip(row.asks, words, strict=True))]
+        rows = [
+            row
+            for row in self.rows
+            if row.start <= day <= row.end
+            and all(want is None or word in want for want, word in zip(row.asks, words, strict=True))
+        ]
         if not rows or (len(rows) > 1 and not self.first_match):
             said = ", ".join(f"{ask.name}={word}" for ask, word in zip(self.asks, words, strict=True))
             raise RuleError(f"{self.name}: {len(rows)} rows answer on {day} for {said}")
         row = rows[0]
-        asked = tuple((ask.name, word) for ask, word, want in zip(self.asks, words, row.asks, strict=True)
-                      if want is not None)
+        asked = tuple(
+            (ask.name, word)
+            for ask, word, want in zip(self.asks, words, row.asks, strict=True)
+            if want is not None
+        )
         return Answer(row, Why(self.name, row.id, asked))
 
     def problems(self) -> Iterator[str]:
@@ -145,11 +156,15 @@ class Table:
             if row.id not in used:
                 yield f"{row.place}: row {row.id} can never answer; an earlier row takes all of its cases"
 
-    def _walk(self, rows: Sequence[Row], depth: int, path: list[str], day: date, used: set[str]) -> Iterator[str]:
+    def _walk(
+        self, rows: Sequence[Row], depth: int, path: list[str], day: date, used: set[str]
+    ) -> Iterator[str]:
         if not rows:
             yield f"{self.name}: no row on {day} for {', '.join(path) or 'any facts'}"
             return
-        first_free = next((n for n, row in enumerate(rows) if all(want is None for want in row.asks[depth:])), None)
+        first_free = next(
+            (n for n, row in enumerate(rows) if all(want is None for want in row.asks[depth:])), None
+        )
         if first_free is not None and self.first_match:
             rows = rows[: first_free + 1]
         if all(want is None for row in rows for want in row.asks[depth:]):
@@ -176,8 +191,9 @@ class Walked(NamedTuple):
     why: tuple[Why, ...]
 
 
-def walked(tables: Mapping[str, Table], first: str, facts: Mapping[str, Any], knobs: Mapping[str, Any],
-           day: date) -> Walked:
+def walked(
+    tables: Mapping[str, Table], first: str, facts: Mapping[str, Any], knobs: Mapping[str, Any], day: date
+) -> Walked:
     """Return the answer of a chain: each row may name the `next` table, which sees what was given before it."""
     known = dict(facts)
     flags: list[str] = []
