@@ -133,7 +133,7 @@ class _Sender(Strict):
     line: _Line
     keys: _Keys | None = None
     texts: tuple[_Text, ...] = ()
-    vocabularies: dict[str, Any] = {}
+    vocabularies: dict[str, Any] = Field(default_factory=dict)
     facts: dict[str, _Fact]
     activities: dict[str, _Activity]
 
@@ -178,8 +178,8 @@ class _Compiler:
             application=profile.match.application,
             facility=profile.match.facility,
             charset=profile.charset,
-            control_ids_reused=profile.control_ids == "reused",
-            original_mode=profile.answers == "original",
+            control_ids=profile.control_ids,
+            answers=profile.answers,
             foreign_codes=profile.foreign_codes,
             books=frozenset(profile.books),
             zone=self._zone(),

@@ -97,8 +97,8 @@ class Sender:
     application: str
     facility: str
     charset: str | None
-    control_ids_reused: bool
-    original_mode: bool
+    control_ids: Literal["unique", "reused"]
+    answers: Literal["as_asked", "original"]
     foreign_codes: ForeignCodes
     books: frozenset[str]
     zone: Zone
