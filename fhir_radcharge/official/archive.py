@@ -10,7 +10,7 @@ import hashlib
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -21,6 +21,7 @@ FILE_BYTES_MAX = 1 << 30      # the greatest published pair file has about 150 M
 ARCHIVE_BYTES_MAX = 1 << 29
 DIRECTORY_BYTES_MAX = 1 << 18
 MEMBERS_MAX = 200
+WORKBOOK_BYTES_MAX = 1 << 27
 RATIO_MAX = 100               # published files shrink 8 to 25 times
 LINE_BYTES_MAX = 1 << 16
 BLOCK_BYTES = 1 << 18
@@ -68,16 +69,22 @@ def _opened(path: Path, open_files: ExitStack) -> list[Member]:
 def check_size(name: str, size: int) -> None:
     """Refuse a file that is greater than any published one."""
     if size > FILE_BYTES_MAX:
-        raise TableError(f"{name}:0: {size} bytes, more than {FILE_BYTES_MAX}; is it the published file?")
+        raise TableError(f"{name}:0: {size} bytes, more than {FILE_BYTES_MAX}; is it as published?")
 
 
-def checked_zip(stream: IO[bytes], name: str, size: int) -> zipfile.ZipFile:
-    """Open a workbook's own archive under the same limits as any other."""
-    _check_end(stream, name, size)
-    archive = zipfile.ZipFile(stream)
-    for info in archive.infolist():
-        _check_member(info, name)
-    return archive
+def workbook_parts(stream: IO[bytes], name: str, size: int, wanted: Sequence[str]) -> dict[str, bytes]:
+    """Return the wanted parts that a workbook has, under the same limits as any other archive."""
+    try:
+        _check_end(stream, name, size)
+        with zipfile.ZipFile(stream) as book:
+            for info in book.infolist():
+                _check_member(info, name)
+            sizes = {info.filename: info.file_size for info in book.infolist()}
+            if sum(sizes.get(part, 0) for part in wanted) > WORKBOOK_BYTES_MAX:
+                raise TableError(f"{name}:0: more than {WORKBOOK_BYTES_MAX} bytes unpacked; take the CSV")
+            return {part: book.read(part) for part in wanted if part in sizes}
+    except (OSError, *_DAMAGE) as error:
+        raise _broken(name, error) from None
 
 
 def content_hash(member: Member) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, TypeVar
 
 from ..errors import TableError
-from .archive import Member, content_hash, line_blocks, opened, text_lines
+from .archive import WORKBOOK_BYTES_MAX, Member, content_hash, line_blocks, opened, text_lines
 from .changes import Changes, before, changes
 from .limits import csv_records, limit_rows
 from .names import PARTS, Kind, Recognised, recognised
@@ -24,7 +24,6 @@ Progress = Callable[[int, int | None], None]
 
 # Of one table published in several forms the first is read.
 _FORMS = ("csv", "txt", "xlsx")
-WORKBOOK_BYTES_MAX = 1 << 26
 _Row = TypeVar("_Row")
 
 
@@ -145,12 +144,15 @@ class _Run:
         )
 
     def _repeated(self, said: Recognised, sha256: str) -> Edition | None:
-        for edition in reversed(self._store.editions(said.kind)):
-            if edition.name == said.edition and any(
-                part.part == said.part and part.sha256 == sha256 for part in self._store.parts(edition.id)
-            ):
-                return edition
-        return None
+        """Return the edition in which the same bytes are. Where one waits for parts, only that one counts:
+        a correction of one part needs the others too, even as they were."""
+        named = [edition for edition in self._store.editions(said.kind) if edition.name == said.edition]
+        waiting = [edition for edition in named if not edition.complete]
+        return next(
+            (edition for edition in reversed(waiting or named) for part in self._store.parts(edition.id)
+             if part.part == said.part and part.sha256 == sha256),
+            None,
+        )
 
     def _read(self, member: Member, said: Recognised, edition: Edition, faults: Faults) -> tuple[int, int]:
         store, tombstones = self._store, 0

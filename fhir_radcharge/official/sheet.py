@@ -6,14 +6,12 @@ formulas, styles or dates; every size bounded.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import IO, Any
 from xml.parsers import expat
 
 from ..errors import TableError
-from .archive import BLOCK_BYTES, checked_zip
+from .archive import BLOCK_BYTES, workbook_parts
 
 TEXT_CHARS_MAX = 1 << 26
 CELL_CHARS_MAX = 1 << 15
@@ -24,21 +22,15 @@ _SHEET = "xl/worksheets/sheet1.xml"
 
 def sheet_records(stream: IO[bytes], size: int, file: str) -> Iterator[tuple[int, list[str]]]:
     """Yield row numbers and cells of the first sheet; TableError where it is not a plain workbook."""
-    try:
-        with checked_zip(stream, file, size) as book:
-            names = set(book.namelist())
-            if _SHEET not in names:
-                raise TableError(f"{file}:0: no first worksheet in it; take the CSV file instead")
-            strings = _Strings(file)
-            if _STRINGS in names:
-                for _ in _parsed(book.open(_STRINGS), strings, file):
-                    pass
-            sheet = _Sheet(file, strings.texts)
-            for _ in _parsed(book.open(_SHEET), sheet, file):
-                yield from sheet.taken()
-            yield from sheet.taken()
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise TableError(f"{file}:0: the workbook is damaged; download it again ({error})") from None
+    parts = workbook_parts(stream, file, size, (_STRINGS, _SHEET))
+    if _SHEET not in parts:
+        raise TableError(f"{file}:0: no first worksheet in it; take the CSV file instead")
+    strings = _Strings(file)
+    for _ in _parsed(parts.get(_STRINGS, b"<sst/>"), strings, file):
+        pass
+    sheet = _Sheet(file, strings.texts)
+    for _ in _parsed(parts[_SHEET], sheet, file):
+        yield from sheet.taken()
 
 
 class _Strings:
@@ -108,7 +100,8 @@ class _Sheet:
             self._cells.extend([""] * (self._column + 1 - len(self._cells)))
             self._cells[self._column] = self._value()
         elif name == "row":
-            self._rows.append((self._row, self._cells))
+            # Empty cells at the end of a row are not written, so that every row is filled up.
+            self._rows.append((self._row, self._cells + [""] * (COLUMNS_MAX - len(self._cells))))
 
     def text(self, text: str) -> None:
         if self._inside:
@@ -136,8 +129,8 @@ def _column(reference: str, following: int) -> int:
     return number - 1 if number else following
 
 
-def _parsed(stream: IO[bytes], taker: Any, file: str) -> Iterator[None]:
-    """Feed a stream to a taker block by block, and pause after each."""
+def _parsed(content: bytes, taker: Any, file: str) -> Iterator[None]:
+    """Feed a part to a taker block by block, and pause after each."""
     parser = expat.ParserCreate()
 
     def refuse(*_: Any) -> None:
@@ -149,10 +142,11 @@ def _parsed(stream: IO[bytes], taker: Any, file: str) -> Iterator[None]:
     parser.EndElementHandler = lambda name: taker.end(name.rpartition(":")[2])
     parser.CharacterDataHandler = taker.text
     try:
-        with stream:
-            while block := stream.read(BLOCK_BYTES):
-                parser.Parse(block, False)
-                yield
-            parser.Parse(b"", True)
-    except expat.ExpatError as error:
-        raise TableError(f"{file}:{error.lineno}: not well-formed XML; download it again") from None
+        for at in range(0, len(content), BLOCK_BYTES):
+            parser.Parse(content[at:at + BLOCK_BYTES], False)
+            yield
+        parser.Parse(b"", True)
+        yield
+    except (expat.ExpatError, ValueError, LookupError) as error:
+        # The last two are expat's words for an encoding that it does not have.
+        raise TableError(f"{file}:0: not well-formed XML; download it again ({error})") from None

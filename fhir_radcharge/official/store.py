@@ -118,7 +118,8 @@ class OfficialStore:
             try:
                 yield
             except BaseException:
-                self.database.execute("rollback")
+                if self.database.in_transaction:   # a full disk has rolled back by itself
+                    self.database.execute("rollback")
                 raise
             self.database.execute("commit")
         except sqlite3.Error as error:
