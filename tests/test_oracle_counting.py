@@ -19,7 +19,8 @@ def course(count: int, closed: bool = True) -> list[Done]:
 
 
 @pytest.mark.parametrize(
-    ("sessions", "units"), [(18, 4), (62, 12), (8, 2), (6, 1), (3, 1), (5, 1), (25, 5), (27, 5), (28, 6)])
+    ("sessions", "units"), [(18, 4), (62, 12), (8, 2), (6, 1), (3, 1), (5, 1), (25, 5), (27, 5), (28, 6)]
+)
 def test_published_counts_of_management_units(sessions: int, units: int) -> None:
     due = due_lines(course(sessions), {}, FIRST)
 
@@ -29,8 +30,9 @@ def test_published_counts_of_management_units(sessions: int, units: int) -> None
 def test_a_complete_course_of_two_is_one_short_course() -> None:
     day = FIRST + timedelta(days=1)
 
-    assert due_lines(course(2), {}, FIRST) == Counter([
-        Due("77431", day, None, 1, None), Due("77336", day, None, 1, None)])
+    assert due_lines(course(2), {}, FIRST) == Counter(
+        [Due("77431", day, None, 1, None), Due("77336", day, None, 1, None)]
+    )
 
 
 def test_an_open_course_has_no_remainder() -> None:
@@ -46,8 +48,15 @@ def test_random_courses_are_the_same_for_ever_and_all_different() -> None:
 
 def test_random_courses_are_odd_enough_to_judge_by() -> None:
     codes = Counter(
-        (line.code, line.hold) for seed in range(300) for line in due_lines(*random_course(seed)).elements())
+        (line.code, line.hold) for seed in range(300) for line in due_lines(*random_course(seed)).elements()
+    )
 
     assert set(codes) == {
-        ("77427", None), ("77427", "no_physician_exam"), ("77431", None), ("77431", "no_physician_exam"),
-        ("77336", None), ("77336", "no_physics_check"), ("77417", None)}
+        ("77427", None),
+        ("77427", "no_physician_exam"),
+        ("77431", None),
+        ("77431", "no_physician_exam"),
+        ("77336", None),
+        ("77336", "no_physics_check"),
+        ("77417", None),
+    }

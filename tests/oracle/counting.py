@@ -13,12 +13,24 @@ from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 KNOBS: Mapping[str, Any] = {
-    "mgmt_group_size": 5, "mgmt_remainder_min": 3, "stopped_short_77431": True, "mgmt_date": "last",
-    "mgmt_units": "one", "close_grace_days": 3, "remainder_date": "first_closure",
-    "physics_remainder_min": "none", "physics_date": "fifth_session",
-    "port_image_basis": "per_gantry_angle", "port_partial_group": "event",
-    "bid_min_gap_hours": 6, "tid_min_gap_hours": 4, "same_session_max_gap_minutes": 60,
+    "mgmt_group_size": 5,
+    "mgmt_remainder_min": 3,
+    "stopped_short_77431": True,
+    "mgmt_date": "last",
+    "mgmt_units": "one",
+    "close_grace_days": 3,
+    "remainder_date": "first_closure",
+    "physics_remainder_min": "none",
+    "physics_date": "fifth_session",
+    "port_image_basis": "per_gantry_angle",
+    "port_partial_group": "event",
+    "bid_min_gap_hours": 6,
+    "tid_min_gap_hours": 4,
+    "same_session_max_gap_minutes": 60,
 }
+
+
+HOLIDAYS = frozenset({date(2025, 5, 26), date(2025, 7, 4)})
 
 
 class Done(NamedTuple):
@@ -89,50 +101,52 @@ def sessions_of(events: Sequence[Done], knobs: Mapping[str, Any]) -> tuple[list[
 
 
 def _of_one_day(beams: list[Done], knobs: Mapping[str, Any]) -> list[Session]:
-    first_said: list[Done] = []
     told: set[tuple[Any, ...]] = set()
+    parts: list[list[Done]] = []
     for beam in beams:
         name = (beam.at, beam.facts.get("plan"), beam.facts.get("fraction_number"))
         # The same start, plan and number under another id: the greater id waits for a person.
-        if name not in told or name[1] is None or name[2] is None:
-            first_said.append(beam)
+        if name in told and None not in name[1:]:
+            continue
         told.add(name)
-    ordered = [beam for beam in first_said if beam.facts.get("distinct_session")]
-    rest = 60 * knobs["tid_min_gap_hours" if len(ordered) >= 3 else "bid_min_gap_hours"]
+        if parts and (beam.minute or 0) - (parts[-1][0].minute or 0) < knobs["same_session_max_gap_minutes"]:
+            parts[-1].append(beam)
+        else:
+            parts.append([beam])
+    ordered = 1 + sum(bool(first.facts.get("distinct_session")) for first, *_ in parts[1:])
+    rest = 60 * knobs["tid_min_gap_hours" if ordered >= 3 else "bid_min_gap_hours"]
     starts: list[int] = []
-    for beam in first_said:
-        minute = beam.minute or 0
-        if starts and minute - starts[-1] < knobs["same_session_max_gap_minutes"]:
-            continue
-        if starts and not (beam.facts.get("distinct_session") and minute - starts[-1] >= rest):
-            continue
-        starts.append(minute)
+    for first, *_ in parts:
+        minute = first.minute or 0
+        if not starts or (first.facts.get("distinct_session") and minute - starts[-1] >= rest):
+            starts.append(minute)
     return [Session(beams[0].day, minute) for minute in starts]
 
 
 def closings_of(
-    events: Sequence[Done], sessions: Sequence[Session], knobs: Mapping[str, Any], as_of: date,
+    events: Sequence[Done],
+    sessions: Sequence[Session],
+    knobs: Mapping[str, Any],
+    as_of: date,
 ) -> list[int]:
     """Return for each closing of the course how many sessions it covers, the earliest closing first."""
     changes = [one for one in events if one.kind == "prescription"]
     undone = changes[-1].at if len(changes) > 1 else (date.min, 0)
-    moments = [
-        (one.day, 1440 if one.minute is None else one.minute)
-        for one in events if one.kind == "course_closed"]
+    moments = [(one.day, 1440 if one.minute is None else one.minute) for one in events if one.kind == "course_closed"]
     moments = [moment for moment in moments if moment > undone]
     prescribed = changes[-1].facts["prescribed_fractions"] if changes else None
     if prescribed is not None and len(sessions) >= prescribed:
         last = sessions[prescribed - 1]
         day = _business_day(last.day, knobs["close_grace_days"])
         if day <= as_of or knobs["close_grace_days"] == 0:
-            moments.append((day, 0) if day > last.day else (last.day, last.minute))
+            moments.append((day, 1440))
     return [sum(session <= moment for session in sessions) for moment in sorted(moments)]
 
 
 def _business_day(day: date, after: int) -> date:
     while after:
         day += timedelta(days=1)
-        after -= day.weekday() < 5
+        after -= day.weekday() < 5 and day not in HOLIDAYS
     return day
 
 
@@ -140,88 +154,99 @@ def _business_day(day: date, after: int) -> date:
 
 
 def management(
-    sessions: Sequence[Session], closings: Sequence[int], events: Sequence[Done], knobs: Mapping[str, Any],
+    sessions: Sequence[Session], closings: Sequence[int], events: Sequence[Done], knobs: Mapping[str, Any]
 ) -> list[Due]:
     """Return weekly management: full groups, a remainder at a closing, or one short course."""
     size, least = knobs["mgmt_group_size"], knobs["mgmt_remainder_min"]
     count = len(sessions)
-    groups = [sessions[start:start + size] for start in range(0, count, size)]
+    groups = [sessions[start : start + size] for start in range(0, count, size)]
     seen = _examined(groups, events)
-    found = [
-        _unit("77427", group, group[-1].day, number in seen, knobs)
-        for number, group in enumerate(groups) if len(group) == size]
-    if not closings:
-        return found
-    if count <= 2 and count < least:
-        return found + _short(sessions, closings, 0 in seen, events, knobs)
+    found = [_unit(group, number in seen, knobs) for number, group in enumerate(groups) if len(group) == size]
+    if closings and count < size and closings[-1] <= 2:
+        return _short(sessions, closings, 0 in seen, events, knobs)
     left = count % size
-    covers = [covered - (count - left) for covered in closings if covered - (count - left) >= least]
+    # At least three sessions must have been given to support a weekly unit, whatever the knob says.
+    covers = [covered - (count - left) for covered in closings if covered >= 3]
+    covers = [covered for covered in covers if covered >= least]
     if left and covers:
         earned = covers[0] if knobs["remainder_date"] == "first_closure" else covers[-1]
-        group = groups[-1]
-        found.append(_unit(
-            "77427", group[:covers[-1]], group[earned - 1].day, len(groups) - 1 in seen, knobs))
+        found.append(_unit(groups[-1][:earned], len(groups) - 1 in seen, knobs))
     return found
 
 
-def _unit(code: str, group: Sequence[Session], day: date, seen: bool, knobs: Mapping[str, Any]) -> Due:
+def _unit(group: Sequence[Session], seen: bool, knobs: Mapping[str, Any]) -> Due:
     units = len(group) if knobs["mgmt_units"] == "fractions" else 1
-    end = None
-    if knobs["mgmt_date"] == "first":
-        day = group[0].day
-    if knobs["mgmt_date"] == "span":
-        day, end = group[0].day, day
-    return Due(code, day, end, units, None if seen else "no_physician_exam")
+    first, last = group[0].day, group[-1].day
+    day = first if knobs["mgmt_date"] in ("first", "span") else last
+    end = last if knobs["mgmt_date"] == "span" else None
+    return Due("77427", day, end, units, None if seen else "no_physician_exam")
 
 
 def _short(
-    sessions: Sequence[Session], closings: Sequence[int], seen: bool, events: Sequence[Done],
+    sessions: Sequence[Session],
+    closings: Sequence[int],
+    seen: bool,
+    events: Sequence[Done],
     knobs: Mapping[str, Any],
 ) -> list[Due]:
+    """Return the one unit of a course that was closed after one or two sessions and has filled no group."""
     covered = [closing for closing in closings if closing]
     if not covered:
         return []
     prescribed = [one.facts["prescribed_fractions"] for one in events if one.kind == "prescription"]
     if prescribed and prescribed[-1] > 2 and not knobs["stopped_short_77431"]:
         return []
-    return [_unit("77431", sessions, sessions[covered[0] - 1].day, seen, {**knobs, "mgmt_units": "one"})]
+    earned = covered[-1] if knobs["remainder_date"] == "last" else covered[0]
+    return [Due("77431", sessions[earned - 1].day, None, 1, None if seen else "no_physician_exam")]
 
 
 def _examined(groups: Sequence[Sequence[Session]], events: Sequence[Done]) -> set[int]:
-    """Return the groups that a physician saw: each examination serves the earliest that has none yet."""
-    served: set[int] = set()
-    for exam in events:
-        if exam.kind == "exam" and exam.facts["by"] == "physician":
-            free = [
-                number for number, group in enumerate(groups)
-                if group[0].day <= exam.day <= group[-1].day and number not in served]
-            served.update(free[:1])
+    """Return the groups that a physician saw."""
+    days = [one.day for one in events if one.kind == "exam" and one.facts["by"] == "physician"]
+    return set(_served(groups, days))
+
+
+def _served(groups: Sequence[Sequence[Session]], days: Sequence[date]) -> dict[int, date]:
+    """Return the day that serves each group: each day serves the earliest group around it that has none yet."""
+    served: dict[int, date] = {}
+    for day in days:
+        around = [n for n, group in enumerate(groups) if group[0].day <= day <= group[-1].day]
+        free = [number for number in around if number not in served]
+        if free:
+            served[free[0]] = day
     return served
 
 
 def physics(
-    sessions: Sequence[Session], closings: Sequence[int], events: Sequence[Done], knobs: Mapping[str, Any],
+    sessions: Sequence[Session], closings: Sequence[int], events: Sequence[Done], knobs: Mapping[str, Any]
 ) -> list[Due]:
     """Return weekly physics: full groups of five, and what the knob grants after the last."""
     count = len(sessions)
-    groups = [sessions[start:start + 5] for start in range(0, count - count % 5, 5)]
+    units = [(sessions[start : start + 5], 5) for start in range(0, count - count % 5, 5)]
     left = count % 5
     least = knobs["physics_remainder_min"]
-    covers = [covered - (count - left) for covered in closings]
     wanted = 1 if count < 5 else None if least == "none" else int(least)
-    if left and wanted and any(covered >= wanted for covered in covers):
-        groups.append(sessions[count - left:][:max(covers)])
-    checks = [one.day for one in events if one.kind == "physics_check"]
+    covers = [covered - (count - left) for covered in closings]
+    earned = [covered for covered in covers if wanted and covered >= wanted]
+    if left and earned:
+        first = knobs["remainder_date"] == "first_closure"
+        units.append((sessions[count - left :], earned[0 if first else -1]))
+    groups = [sessions[start : start + 5] for start in range(0, count, 5)]
+    served = _served(groups, [one.day for one in events if one.kind == "physics_check"])
     found = []
-    for group in groups:
-        mine = [day for day in checks if group[0].day <= day <= group[-1].day]
-        day = min(mine) if mine and knobs["physics_date"] == "check_date" else group[-1].day
-        found.append(Due("77336", day, None, 1, None if mine else "no_physics_check"))
+    for number, (group, given) in enumerate(units):
+        day = group[given - 1].day
+        if knobs["physics_date"] == "check_date":
+            day = served.get(number, day)
+        found.append(Due("77336", day, None, 1, None if number in served else "no_physics_check"))
     return found
 
 
 def ports(
-    sessions: Sequence[Session], set_up: set[date], events: Sequence[Done], knobs: Mapping[str, Any],
+    sessions: Sequence[Session],
+    set_up: set[date],
+    events: Sequence[Done],
+    knobs: Mapping[str, Any],
 ) -> list[Due]:
     """Return port images: of each five sessions the first image of each angle, or the first image."""
     units: Counter[date] = Counter()
@@ -233,8 +258,8 @@ def ports(
         if place is None or not _port_group_counts(place // 5, len(sessions), knobs["port_partial_group"]):
             continue
         angles = image.facts.get("gantry_angles")
-        # No angles: an angle of its own, which every image without angles has.
-        named = {round(angle) % 360 for angle in angles} if angles else {"none"}
+        # No angles: an angle of its own, which no other image has.
+        named = {round(angle) % 360 for angle in angles} if angles else {image.id}
         if knobs["port_image_basis"] == "per_group":
             named = {"any"}
         new = {(place // 5, angle) for angle in named} - seen

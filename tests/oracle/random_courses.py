@@ -36,10 +36,17 @@ def random_course(seed: int) -> RandomCourse:
 def _knobs(draw: random.Random) -> dict[str, Any]:
     """Return a few knobs turned away from their defaults, mostly none."""
     choices: dict[str, tuple[Any, ...]] = {
-        "mgmt_group_size": (4,), "mgmt_remainder_min": (1, 2), "stopped_short_77431": (False,),
-        "mgmt_date": ("first", "span"), "mgmt_units": ("fractions",), "close_grace_days": (0, 5),
-        "remainder_date": ("last",), "physics_remainder_min": (1, 3), "physics_date": ("check_date",),
-        "port_image_basis": ("per_group",), "port_partial_group": ("remainder3", "none"),
+        "mgmt_group_size": (4,),
+        "mgmt_remainder_min": (1, 2),
+        "stopped_short_77431": (False,),
+        "mgmt_date": ("first", "span"),
+        "mgmt_units": ("fractions",),
+        "close_grace_days": (0, 5),
+        "remainder_date": ("last",),
+        "physics_remainder_min": (1, 3),
+        "physics_date": ("check_date",),
+        "port_image_basis": ("per_group",),
+        "port_partial_group": ("remainder3", "none"),
     }
     if draw.random() < 0.5:
         return {}
