@@ -2,39 +2,29 @@
 
 from datetime import date
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
-from fhir_radcharge.model import Place, TreatmentEvent
-from fhir_radcharge.places import PlaceRow, Plans, Settings
-from fhir_radcharge.profiles import read_sender
+from fhir_radcharge.model import TreatmentEvent
 from fhir_radcharge.simulate import DIALECTS, courses, messages, run_of
 from fhir_radcharge.simulate.said import Said
+from fhir_radcharge.site import load_site
 from fhir_radcharge.wire.dft import read_dft
 from fhir_radcharge.wire.er7 import read_message
 
-SENDERS = Path(__file__).parents[1] / "mappings" / "senders"
+MAPPINGS = Path(__file__).parents[1] / "mappings"
 RUN = run_of("torture", 3, date(2025, 11, 17), courses=60)
-ROOM = (PlaceRow(date(2015, 1, 1), None, Place("hospital")),)
-
-
-class Site(NamedTuple):
-    settings: Settings
-    payers: Plans
-
-
 # Read into the event itself, not its facts.
 _ELSEWHERE = ("code", "units", "provider")
-NAMES = [name.format(room) for room in "1234" for name in ("LINAC{}", "RADONC^LINAC{}^^LAKESIDE")]
-SITE = Site(Settings(dict.fromkeys(NAMES, ROOM)), Plans({}))
 
 
 def read(dialect: str) -> list[TreatmentEvent]:
-    sender = read_sender(SENDERS / f"{dialect}.yaml", dialect)
+    site = load_site(MAPPINGS)
+    sender = site.senders[dialect]
     events = []
     for number, message in enumerate(messages(RUN, dialect), 1):
-        reading = read_dft(read_message(message.raw), sender, SITE, number)
+        reading = read_dft(read_message(message.raw), sender, site, number)
         assert reading.problems == ()
         assert reading.notices == ("payer_unknown",)
         events.extend(reading.events)
@@ -83,3 +73,6 @@ def test_the_greatest_revision_read_is_the_last_one_said(dialect: str) -> None:
     assert {name: one.voided for name, one in last.items()} == {
         name: event.voided for name, event in standing.items()}
     assert {event.course for event in standing.values()} == {one.chart.course for one in courses(RUN)}
+    rooms = {one.chart.course: one.chart.room for one in courses(RUN)}
+    assert {(event.course, *event.place) for event in standing.values()} == {
+        (course, room.setting, room.campus, room.ownership) for course, room in rooms.items()}

@@ -15,9 +15,9 @@ from fhir_radcharge.simulate.pathways import pathways
 
 START = date(2025, 11, 3)
 DIGESTS = {
-    "mosaiq_like": "0bf9256db55447a5",
-    "aria_like": "31d6d1237233661d",
-    "plain": "3cc684d21e4c38fd",
+    "mosaiq_like": "92ed593775b6db1a",
+    "aria_like": "5d9db510b3fe44b5",
+    "plain": "6d53411fc7f7266c",
 }
 
 

@@ -40,7 +40,7 @@ def _mosaiq(chart: Chart) -> Write:
     head = "MSH|^~\\&|MOSAIQ|LAKESIDE_RO|RADCHARGE|LAKESIDE|"
     person = _person(chart)
     doctor = f"{chart.physician}^CURIE^MARIA^^^^MD"
-    place = f"|RADONC^{chart.room.name}^^LAKESIDE|||{chart.diagnosis}^^I10|{doctor}|{doctor}||"
+    place = f"|{chart.room.location}^{chart.room.name}^^LAKESIDE|||{chart.diagnosis}^^I10|{doctor}|{doctor}||"
     course = f"|COURSE={chart.course}"
     end = f"|SITE={chart.site.upper()}|MACHINE={chart.room.name}"
 
@@ -70,7 +70,7 @@ def _aria(chart: Chart) -> Write:
     head = "MSH|^~\\&|ARIA^2.16.840.1.113883.3.9999.1^ISO|LAKESIDE|ENGINE|BILLING|"
     person = _person(chart)
     doctor = f"{chart.physician}^CURIE^MARIA^^^^MD^^NPI^L^^^NPI"
-    place = f"|||RADONC^{chart.room.name}^^LAKESIDE|||{chart.diagnosis}^^I10C|{doctor}|{doctor}||"
+    place = f"|||{chart.room.location}^{chart.room.name}^^LAKESIDE|||{chart.diagnosis}^^I10C|{doctor}|{doctor}||"
     extra = f"\rOBX|1|ST|RxFractions||{chart.prescribed}||||||F\rOBX|2|ST|Site||{chart.site}||||||F\r"
 
     def write(said: Said) -> bytes:
@@ -99,7 +99,7 @@ def _plain(chart: Chart) -> Write:
     """Return the writer of plain messages: HL7 2.5.1, facts by their own names in OBX after the FT1."""
     head = "MSH|^~\\&|PLAIN|NORTHSIDE|RADCHARGE|BILLING|"
     person = _person(chart)
-    place = f"||||||{chart.room.name}|||{chart.diagnosis}|{chart.physician}|{chart.physician}||"
+    place = f"||||||{chart.room.location}^{chart.room.name}|||{chart.diagnosis}|{chart.physician}|{chart.physician}||"
     course = f"OBX|1|ST|course||{chart.course}||||||F\r"
     extra = (f"OBX|2|NM|prescribed_fractions||{chart.prescribed}||||||F\r"
              f"OBX|3|ST|site||{chart.site}||||||F\r")
@@ -125,7 +125,7 @@ def _person(chart: Chart) -> tuple[str, str]:
     who, doctor = chart.patient, f"{chart.physician}^CURIE^MARIA^^^^MD"
     pid = (f"PID|1||{who.record}^^^LAKESIDE^MR||{who.family}^{who.given}||{_day(who.born.toordinal())}"
            f"|{who.sex}||||||||||{chart.account}^^^LAKESIDE^VN\r")
-    place = f"RADONC^{chart.room.name}^^LAKESIDE"
+    place = f"{chart.room.location}^{chart.room.name}^^LAKESIDE"
     tail = f"|{place}||||{doctor}|{doctor}||RAD|||||||||{chart.account}^^^LAKESIDE^VN\r"
     return f"{pid}PV1|1|O{tail}", f"{pid}PV1|1|I{tail}"
 

@@ -15,9 +15,10 @@ SaidKind = Literal[
 
 
 class Room(NamedTuple):
-    """A treatment room, and how a session in it is billed."""
+    """A treatment room, where it stands, and how a session in it is billed."""
 
     name: str
+    location: str
     setting: str
     campus: str
     ownership: str
