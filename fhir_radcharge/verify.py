@@ -68,12 +68,13 @@ def report(results: Iterable[CaseResult]) -> Iterator[str]:
     """Yield one line for each case, below it what differs, and a summary at the end."""
     cases = differing = 0
     for name, group in groupby(results, key=lambda result: result.id):
-        told = [f"  {result.run}: {said}" for result in group for said in result.differences]
+        told = [f"  run {result.run}: {said}" for result in group for said in result.differences]
         cases += 1
         differing += bool(told)
         yield f"{name}  {'DIFFERS' if told else 'ok'}"
         yield from told
-    yield f"{cases} cases, {differing} differ" if differing else f"{cases} cases, all ok"
+    counted = "1 case" if cases == 1 else f"{cases} cases"
+    yield f"{counted}, {differing} {'differs' if differing == 1 else 'differ'}" if differing else f"{counted}, all ok"
 
 
 def _results(case: Case, rulebook: Rulebook, due: DueFunction, correct: Correct) -> Iterator[CaseResult]:

@@ -110,6 +110,8 @@ class _CaseReader:
         self.courses = self.course_forms(row)
         self.table_codes(form.tables, row)
         steps = tuple(self.step(given, where) for given, where in self.step_rows(row))
+        if not self.first and not self.problems:
+            self.tell(row.line, "nothing happens; write at least one event")
         if self.problems:
             return None
         return Case(form.id, self.path, row.line, form, knobs, self.courses, tuple(filter(None, steps)))
@@ -215,7 +217,7 @@ class _CaseReader:
             self.tell(line_of(row), f"{where}: write an event as {{kind: ..., at: ...}}")
             return []
         kind = row.get("kind")
-        if kind not in EVENTS:
+        if not isinstance(kind, str) or kind not in EVENTS:
             said = "is missing" if kind is None else f"'{kind}' is not known"
             line = row.lines.get("kind", row.line)
             self.tell(line, f"{where}: kind {said}; write one of {', '.join(EVENTS)}")

@@ -28,7 +28,7 @@ class Supposed(NamedTuple):
 class Stage(NamedTuple):
     """All that is known after a step, the greatest date that has come, and what must then stand.
 
-    `events` are the greatest revision of each event, voided ones marked; `told` counts the sayings behind them.
+    `events` are the greatest revision of each event, voided ones marked; `told` counts all that was said.
     """
 
     events: tuple[TreatmentEvent, ...]
@@ -56,6 +56,7 @@ class Run(NamedTuple):
 def runs(case: Case) -> Iterator[Run]:
     """Yield the runs of a case, freestanding first."""
     stated = bills_of(case)
+    bills: tuple[str, ...]
     assume = frozenset(case.form.assume) - {"approvals"}
     own = any(_setting(told) in ("freestanding", "hospital") for step in case.steps for told in step.told)
     if own:
