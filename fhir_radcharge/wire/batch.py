@@ -18,6 +18,8 @@ _NAME_BYTES = 3  # may already belong to the next message while its separator ha
 _HEAD_BYTES = 5  # a line end, the name and the separator: what a cut between two chunks can hide
 _LINE_ENDS = b"\r\n\x1a\x00"  # the last two end files of old systems
 _BLANK = b" \t" + _LINE_ENDS
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_OPENING = re.compile(rb"\A(?:[ \t\r\n\x1a\x00]|\xef\xbb\xbf)+")
 
 
 class Entry(NamedTuple):
@@ -38,10 +40,9 @@ def messages(data: bytes | Iterable[bytes], message_bytes_max: int = MESSAGE_BYT
     chunks = iter((data,)) if isinstance(data, bytes) else iter(data)
     first = b""
     for chunk in chunks:
-        first = (first + chunk).lstrip(_BLANK)
-        if len(first) >= len(b"\xef\xbb\xbf"):
+        first = _OPENING.sub(b"", first + chunk)
+        if first and not _BYTE_ORDER_MARK.startswith(first):
             break
-    first = first.removeprefix(b"\xef\xbb\xbf")
     rest = _followed_by(first, chunks)
     envelope = _Envelope()
     if first.startswith(b"\x0b"):
@@ -169,18 +170,14 @@ class _Envelope:
 
     def _batch_header(self) -> Iterator[Entry]:
         if self._in_batch is not None:
-            yield self.problem(
-                "BTS", "the batch before this one is not closed", "check that the file is complete"
-            )
+            yield self.problem("BTS", "the batch before this one is not closed", "check that the file is complete")
         self._in_batch = 0
         if self._batches is not None:
             self._batches += 1
 
     def _batch_trailer(self, line: bytes) -> Iterator[Entry]:
         if self._in_batch is None:
-            yield self.problem(
-                "BTS", "a batch is closed that was not opened", "check that the file is complete"
-            )
+            yield self.problem("BTS", "a batch is closed that was not opened", "check that the file is complete")
             return
         yield from self._counted("BTS-1", line, {self._in_batch})
         self._in_batch = None
@@ -190,9 +187,7 @@ class _Envelope:
             yield self.problem("BTS", "the batch is not closed", "check that the file is complete")
             self._in_batch = None
         if self._batches is None:
-            yield self.problem(
-                "FTS", "a file is closed that was not opened", "check that the file is complete"
-            )
+            yield self.problem("FTS", "a file is closed that was not opened", "check that the file is complete")
             return
         # FTS-1 counts batches; where there are none, senders count messages.
         yield from self._counted("FTS-1", line, {self._batches} if self._batches else {0, self._in_file})
@@ -202,9 +197,7 @@ class _Envelope:
         said = line[4:].split(line[3:4])[0].strip() if len(line) > 4 else b""
         if said and not (said.isdigit() and int(said[:18]) in counts):
             found = max(counts)
-            yield self.problem(
-                place, f"the count is not {found}, which were found", "ask the sender for the rest"
-            )
+            yield self.problem(place, f"the count is not {found}, which were found", "ask the sender for the rest")
 
 
 def _first_line(raw: bytes) -> tuple[bytes, bytes]:

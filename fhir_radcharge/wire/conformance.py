@@ -91,7 +91,8 @@ def _shape(version: str, name: str, names: tuple[str, ...]) -> tuple[Finding, ..
         walk = _Walk([names[n] for n in kept])
         walk.sequence(parts)
         if walk.at >= len(kept):
-            return tuple(found + walk.missing)
+            # What stands in the wrong place is out of order, and not missing as well.
+            return tuple(found + [lack for lack in walk.missing if lack.place not in names])
         surplus = kept.pop(walk.at)
         found.append(_surplus(names, surplus, parts))
     return tuple(found)

@@ -2,8 +2,8 @@
 
 Field numbers come from the names (`FT1_10`), never from positions: the tables leave out withdrawn fields
 (FT1-8 and 9 in 2.6, 2.8, 2.8.1 and 2.8.2; PR1-11 and 12, DG1-7 to 14, PV1-52, EVN-1, PID-28, IN1-38, 40 and
-41, OBR-14, 15 and 27 in some). A field that any version up to the message's knows is no error, and one that the
-tables left out, or fill with its neighbour's definition (PR1-11 and 12 in 2.8), is not judged.
+41, OBR-14, 15 and 27 in some). A field that any version up to the message's knows is no error, and one that
+the tables left out, or fill with its neighbour's definition (PR1-11 and 12 in 2.8), is not judged.
 """
 
 from collections.abc import Iterator, Sequence
