@@ -1,6 +1,6 @@
 """What a message costs in the engine: the door alone, and work, take and settle over fakes that keep books.
 
-    python bench/engine_bench.py [messages] [--profile]
+python bench/engine_bench.py [messages] [--profile]
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from engine_fakes import ROOMS, SITE, Clock, Desk, charges_due, corrections, dft, ft1, message_for, read_dft  # noqa: E402
+from engine_fakes import ROOMS, SITE, Clock, Desk, charges_due, corrections, dft, ft1, message_for, read_dft
 
-from fhir_radcharge.engine import Heard, Outcome  # noqa: E402
+from fhir_radcharge.engine import Heard, Outcome
 
 DOOR = 64
 BATCH = 512
@@ -34,7 +35,9 @@ def messages(start: int, count: int) -> list[bytes]:
         round_, slot = divmod(i, PATIENTS)
         wave, fraction = divmod(round_, FRACTIONS)
         day = f"2026-{1 + fraction // 20:02}-{1 + fraction % 20:02}"
-        found.append(dft(f"C{i:09}", f"P{wave}-{slot}", ft1(f"F{wave}-{slot}-{fraction:02}", day=day), padding))
+        found.append(
+            dft(f"C{i:09}", f"P{wave}-{slot}", ft1(f"F{wave}-{slot}-{fraction:02}", day=day), padding)
+        )
     return found
 
 
@@ -60,8 +63,11 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
     rules, wire = Timed(), Timed()
     rooms = ROOMS._replace(
-        charges_due=rules(charges_due), corrections=rules(corrections), message_for=wire(message_for),
-        read_dft=wire(read_dft), read_message=wire(ROOMS.read_message),
+        charges_due=rules(charges_due),
+        corrections=rules(corrections),
+        message_for=wire(message_for),
+        read_dft=wire(read_dft),
+        read_message=wire(ROOMS.read_message),
     )
     with tempfile.TemporaryDirectory() as folder:
         desk = Desk(Path(folder) / "bench.db", SITE, rooms=rooms, clock=Clock())

@@ -36,7 +36,11 @@ class Reading(NamedTuple):
 
 class Site(NamedTuple):
     destinations: Mapping[str, Destination]
-    senders: Mapping[str, Sender] = {"RV": Sender(), "LOOSE": Sender(control_ids="reused"), "ENH": Sender(answers="enhanced")}
+    senders: Mapping[str, Sender] = {
+        "RV": Sender(),
+        "LOOSE": Sender(control_ids="reused"),
+        "ENH": Sender(answers="enhanced"),
+    }
     digest: str = "tables-1"
     rulebook: str = "rulebook"
 
@@ -69,7 +73,12 @@ def read_dft(message: er7.Message, sender: Sender, site: Site, number: int) -> R
             continue
         if field[7] == "DEFECT":
             raise ZeroDivisionError(f"patient {patient}")
-        facts = {"code": field[7], "bill": field[8] or "global", "hold": field[9], "units": int(field[10] or 1)}
+        facts = {
+            "code": field[7],
+            "bill": field[8] or "global",
+            "hold": field[9],
+            "units": int(field[10] or 1),
+        }
         events.append(
             TreatmentEvent(
                 "RV", field[2], "service", date.fromisoformat(field[4]), course=field[11] or "C1", facts=facts,
@@ -114,7 +123,11 @@ def corrections(charges: Sequence[Charge], standing: Sequence[Standing]) -> Corr
         charge = due.get(line_key(stands))
         want = charge.units - units.get(line_key(stands), 0) if charge else 0
         if stands.units > want:
-            found.append(Correction("CREDIT", stands.units - max(want, 0), "gone" if charge is None else "units", None, stands))
+            found.append(
+                Correction(
+                    "CREDIT", stands.units - max(want, 0), "gone" if charge is None else "units", None, stands
+                )
+            )
         units[line_key(stands)] = units.get(line_key(stands), 0) + min(stands.units, max(want, 0))
     for key, charge in due.items():
         if charge.units > units.get(key, 0):
@@ -126,7 +139,9 @@ def posting_id(destination: str, key: str, kind: str, previous: str | None) -> s
     return blake2b(f"{destination}|{key}|{kind}|{previous}".encode(), digest_size=6).hexdigest().upper()
 
 
-def message_for(postings: Any, destination: Any, heard: er7.Message, control_id: str, at: str, site: Any) -> bytes:
+def message_for(
+    postings: Any, destination: Any, heard: er7.Message, control_id: str, at: str, site: Any
+) -> bytes:
     (posting,) = postings
     if posting.line.code == "NOCDM":
         raise MessageError("FT1-7", "no charge code", "add a row to the chargemaster", "no_charge_code")
@@ -139,8 +154,18 @@ def message_for(postings: Any, destination: Any, heard: er7.Message, control_id:
 
 
 ROOMS = Rooms(
-    ack.header, ack.answer, ack.answer_code, ack.wanted, ack.NO_HEADER, er7.read_message, read_dft, message_for, charges_due,
-    corrections, line_key, posting_id,
+    ack.header,
+    ack.answer,
+    ack.answer_code,
+    ack.wanted,
+    ack.NO_HEADER,
+    er7.read_message,
+    read_dft,
+    message_for,
+    charges_due,
+    corrections,
+    line_key,
+    posting_id,
 )
 
 
@@ -162,7 +187,9 @@ def ft1(event: str, code: str = "77412", *, day: str = "2026-03-02", revision: i
 
 def dft(control_id: str, patient: str, *lines: str, application: str = "RV", processing: str = "P", version: str = "2.5.1",
         kind: str = "DFT^P03", account: str = "V1", accept: str = "") -> bytes:  # fmt: skip
-    head = f"MSH|^~\\&|{application}|NORTH|CHG|X|20260302||{kind}|{control_id}|{processing}|{version}|||{accept}"
+    head = (
+        f"MSH|^~\\&|{application}|NORTH|CHG|X|20260302||{kind}|{control_id}|{processing}|{version}|||{accept}"
+    )
     return "\r".join([head, f"PID|1||{patient}|||||||||||||||{account}", *lines, ""]).encode()
 
 
@@ -204,7 +231,9 @@ class Desk:
                 return
         raise AssertionError("work does not end")
 
-    def send(self, destination: str = "PB", kind: str = "accepted", lanes: int = 4) -> list[tuple[str, str, str, int]]:
+    def send(
+        self, destination: str = "PB", kind: str = "accepted", lanes: int = 4
+    ) -> list[tuple[str, str, str, int]]:
         """Send until nothing goes out; return what was said: sign, code, day, units."""
         said = []
         for _ in range(1000):
@@ -220,7 +249,9 @@ class Desk:
         raise AssertionError("sending does not end")
 
     def queue(self) -> list[tuple[str, str]]:
-        rows = self.ledger.read("select category, reason from open_item where category != 'dismissed' order by category, reason")
+        rows = self.ledger.read(
+            "select category, reason from open_item where category != 'dismissed' order by category, reason"
+        )
         return [tuple(row) for row in rows]
 
     def item(self, category: str) -> str:

@@ -1,10 +1,15 @@
 """From bytes to what a biller was told."""
 
+import json
+from datetime import date
 from pathlib import Path
 
-from engine_fakes import Desk, dft, ft1
+from engine_fakes import SITE, TWO, Desk, dft, ft1
 
-from fhir_radcharge.ledger import verify_chain
+from fhir_radcharge.ledger import queries, verify_chain
+
+CHARGE = ("CG", "77412", "2026-03-02", 1)
+CREDIT = ("CD", "77412", "2026-03-02", 1)
 
 
 def test_a_session_is_charged_once(tmp_path: Path) -> None:
@@ -14,7 +19,7 @@ def test_a_session_is_charged_once(tmp_path: Path) -> None:
     desk.work()
     said = desk.send()
 
-    assert (["AA"], [("CG", "77412", "2026-03-02", 1)]) == (answers, said)
+    assert (["AA"], [CHARGE]) == (answers, said)
     assert [("PB", "77412", "2026-03-02", 1)] == desk.standing()
     assert verify_chain(desk.ledger.connection).problem is None
 
@@ -28,5 +33,280 @@ def test_a_voided_fraction_is_credited_once(tmp_path: Path) -> None:
     desk.hear(dft("2", "P1", ft1("E1", revision=1, sign="CD")), dft("3", "P1", ft1("E1", revision=1, sign="CD")))
     desk.work()
 
-    assert [("CD", "77412", "2026-03-02", 1)] == desk.send()
-    assert [] == desk.standing()
+    assert ([CREDIT], []) == (desk.send(), desk.standing())
+
+
+def test_a_void_that_is_heard_first_is_remembered(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+
+    desk.hear(dft("1", "P1", ft1("E1", revision=1, sign="CD")))
+    desk.work()
+    desk.hear(dft("2", "P1", ft1("E1")))
+    desk.work()
+
+    assert [] == desk.send()
+
+
+def test_a_void_at_the_revision_of_its_event_wins(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+
+    desk.hear(dft("1", "P1", ft1("E1", sign="CD")), dft("2", "P1", ft1("E1")))
+    desk.work()
+
+    assert [] == desk.send()
+
+
+def test_the_greatest_revision_stands_whatever_came_last(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+
+    for number, revision, code in ((1, 2, "77407"), (2, 10, "77412"), (3, 9, "77402")):
+        desk.hear(dft(str(number), "P1", ft1("E1", code, revision=revision)))
+        desk.work()
+
+    assert (
+        [("CG", "77407", "2026-03-02", 1), ("CD", "77407", "2026-03-02", 1), CHARGE],
+        [("PB", "77412", "2026-03-02", 1)],
+    ) == (desk.send(), desk.standing())
+
+
+def test_a_change_back_to_the_first_content_is_a_revision_and_not_a_repeat(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+
+    desk.hear(
+        dft("1", "P1", ft1("E1", revision=1)),
+        dft("3", "P1", ft1("E1", revision=3)),
+        dft("2", "P1", ft1("E1", "77402", revision=2)),
+    )
+    desk.work()
+
+    assert [CHARGE] == desk.send()
+
+
+def test_growth_and_shrinking_are_said_as_the_difference(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+    said = []
+
+    for revision, units in enumerate((2, 5, 1)):
+        desk.hear(dft(str(revision), "P1", ft1("E1", revision=revision, units=units)))
+        desk.work()
+        said += [(sign, units) for sign, _, _, units in desk.send()]
+
+    assert [("CG", 2), ("CG", 3), ("CD", 1), ("CD", 3)] == sorted(said[:2]) + sorted(said[2:])
+    assert [("PB", "77412", "2026-03-02", 1)] == desk.standing()
+
+
+def test_a_line_charged_credited_and_charged_again_has_three_ids(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+
+    for revision, sign in enumerate(("CG", "CD", "CG")):
+        desk.hear(dft(str(revision), "P1", ft1("E1", revision=revision, sign=sign)))
+        desk.work()
+        desk.send()
+    rows = desk.ledger.read("select id, kind, credits, previous from posting order by number")
+
+    assert (3, ["CHARGE", "CREDIT", "CHARGE"]) == (len({row[0] for row in rows}), [row[1] for row in rows])
+    assert [(None, None), (rows[0][0], rows[0][0]), (None, rows[1][0])] == [(row[2], row[3]) for row in rows]
+
+
+def test_the_same_line_of_two_patients_has_two_ids(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+
+    desk.hear(dft("1", "P1", ft1("E1")), dft("2", "P2", ft1("E2")))
+    desk.work()
+
+    assert [(2,)] == desk.ledger.read("select count(distinct id) from posting")
+
+
+def test_an_event_that_moves_to_another_patient_is_charged_there(tmp_path: Path) -> None:
+    for remembered in (20_000, 1):
+        desk = Desk(tmp_path / f"{remembered}.db", remembered_max=remembered)
+        desk.hear(dft("1", "WRONG", ft1("E1")))
+        desk.work()
+        first = desk.send()
+
+        desk.hear(dft("2", "RIGHT", ft1("E1", revision=1)))
+        desk.work()
+        second = desk.send()
+        desk.hear(dft("3", "WRONG", ft1("E9", "77402")))
+        desk.work()
+
+        assert ([CHARGE], [CREDIT, CHARGE]) == (first, sorted(second))
+        assert [("CG", "77402", "2026-03-02", 1)] == desk.send()
+
+
+def test_each_bill_goes_to_its_destination(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db", TWO)
+
+    desk.hear(
+        dft("1", "P1", ft1("E1", "77412", bill="facility"), ft1("E2", "77427", bill="professional"), ft1("E3", "1", bill="global"))
+    )
+    desk.work()
+
+    assert [("CG", "77427", "2026-03-02", 1)] == desk.send("PB")
+    assert [CHARGE] == desk.send("HB")
+    assert [("hold", "no_destination")] == desk.queue()
+
+
+def test_a_held_charge_waits_and_its_age_counts_from_the_first(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+    desk.hear(dft("1", "P1", ft1("E1", hold="missing_diagnosis")))
+    desk.work()
+    (first,) = queries.queue(desk.ledger.connection)
+
+    desk.hear(dft("2", "P1", ft1("E1", revision=1)))
+    desk.work()
+    cleared = desk.queue()
+    desk.hear(dft("3", "P1", ft1("E1", revision=2, hold="missing_diagnosis")))
+    desk.work()
+    (again,) = queries.queue(desk.ledger.connection)
+
+    assert ([], first["since"], first["key"]) == (cleared, again["since"], again["key"])
+    assert ["held", "cleared", "held"] == [row["action"] for row in queries.history(desk.ledger.connection, first["key"])]
+
+
+def test_a_flag_is_a_work_item_without_a_charge(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+
+    desk.hear(dft("1", "P1", ft1("E1", "FLAG"), ft1("E2")))
+    desk.work()
+
+    assert ([("flag", "look")], [CHARGE]) == (desk.queue(), desk.send())
+
+
+def test_a_message_that_cannot_be_read_is_parked_and_the_next_is_unharmed(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+
+    desk.hear(
+        dft("1", "P1", ft1("E1", "UNREADABLE"), ft1("E2", "77402")),
+        dft("2", "P1", ft1("E3"), application="NOBODY"),
+        dft("3", "P2", ft1("E4", "DEFECT")),
+        dft("4", "P1", ft1("E5")),
+    )
+    desk.work()
+
+    assert [("defect", "ZeroDivisionError"), ("unreadable", "103"), ("unreadable", "207")] == desk.queue()
+    assert ["77402", "77412"] == sorted(code for _, code, _, _ in desk.send())
+
+
+def test_a_rule_error_and_a_defect_stop_their_patient_and_no_other(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+
+    desk.hear(*(dft(f"{i}", f"P{i}", ft1(f"E{i}", code)) for i, code in enumerate(("NORULE", "BUG", "77412"))))
+    desk.work()
+
+    assert ([("defect", "KeyError"), ("rule_error", "RuleError")], [CHARGE]) == (desk.queue(), desk.send())
+    desk.hear(*(dft(f"1{i}", f"P{i}", ft1(f"E{i}", revision=1)) for i in range(2)))
+    desk.work()
+    assert ([], [CHARGE, CHARGE]) == (desk.queue(), desk.send())
+
+
+def test_no_alarm_names_a_patient(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+
+    desk.hear(dft("1", "MRN77", ft1("E1", "BUG")), dft("2", "MRN77", ft1("E2", "DEFECT")), dft("3", "MRN77", ft1("E3", "NORULE")))
+    desk.work()
+
+    told = json.dumps(queries.queue(desk.ledger.connection))
+    assert (False, False) == ("DOE" in told, "MRN77" in told)
+
+
+def test_identifiers_lie_in_messages_alone(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+    desk.hear(dft("1", "MRN777777", ft1("E1"), account="ACCT888888"))
+    desk.work()
+    desk.send()
+
+    found = set()
+    for (table,) in desk.ledger.read("select name from sqlite_master where type = 'table'"):
+        for row in desk.ledger.read(f"select * from {table}"):
+            for value in row:
+                text = value if isinstance(value, bytes) else str(value).encode()
+                if b"777777" in text or b"888888" in text:
+                    found.add(table)
+    assert {"message", "send"} == found
+
+
+def test_a_charge_without_a_charge_code_is_held_and_its_neighbours_go_on(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+
+    desk.hear(dft("1", "P1", ft1("E1", "NOCDM"), ft1("E2")))
+    desk.work()
+
+    assert ([("unsendable", "no_charge_code")], [CHARGE]) == (desk.queue(), desk.send())
+
+
+def test_only_activated_tables_compute(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db", activate=False)
+
+    desk.hear(dft("1", "P1", ft1("E1")))
+    desk.work()
+    waiting = desk.queue()
+    desk.engine.decisions.activate("other tables", "all", "ada", "wrong ones")
+    desk.work()
+    nothing = desk.send()
+    desk.engine.decisions.activate(SITE.digest, "new", "ada", "right ones")
+    desk.work()
+
+    assert ([("not_activated", "not_activated")], [], []) == (waiting, nothing, desk.queue())
+    assert [CHARGE] == desk.send()
+
+
+def test_a_day_wakes_the_patients_whose_answer_may_change(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+    desk.hear(dft("1", "P1", ft1("E1", "LATER")), dft("2", "P2", ft1("E2", "LATER", day="2026-03-20")))
+    desk.work()
+
+    woken = [desk.engine.day(date(2026, 3, day)) for day in (3, 4, 5, 5, 4, 6)]
+
+    assert ([0, 0, 1, 0, 0, 0], [("CG", "LATER", "2026-03-02", 1)]) == (woken, desk.send())
+    assert [("hold", "waits")] == desk.queue()
+
+
+def test_a_batch_recomputes_a_patient_once(tmp_path: Path) -> None:
+    asked = []
+
+    def counted(events, rulebook, as_of=None):  # type: ignore[no-untyped-def]
+        asked.append(len(events))
+        return desk.rooms.charges_due(events, rulebook, as_of)
+
+    desk = Desk(tmp_path / "a.db")
+    desk.engine._work._rooms = desk.rooms._replace(charges_due=counted)
+    desk.hear(*(dft(f"{i}", f"P{i % 2}", ft1(f"E{i}", day=f"2026-03-{i + 1:02}")) for i in range(10)))
+    desk.work()
+
+    assert [5, 5] == asked
+
+
+def test_every_charge_can_say_why(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+    desk.hear(dft("1", "P1", ft1("E1")))
+    desk.work()
+    desk.send()
+    connection = desk.ledger.connection
+
+    (stands,) = queries.standing(connection, "PB")
+    posting = queries.posting(connection, stands["id"])
+    assert posting is not None
+    send = queries.send_of(connection, posting["id"])
+    assert send is not None
+
+    assert (
+        "accepted", ("E1",), "new", "tables-1", [{"table": "service", "row": "row-1", "asked": (("code", "77412"),)}],
+    ) == tuple(posting[name] for name in ("state", "events", "cause", "tables", "why"))  # fmt: skip
+    assert [(1, "accepted", "AA")] == [(a["attempt"], a["kind"], a["code"]) for a in send["answers"]]
+    assert ["E1"] == [event["event_id"] for event in queries.events_of_message(connection, posting["message"])]
+    assert "processed" == queries.message(connection, posting["message"])["state"]  # type: ignore[index]
+    assert [(1, 1)] == [(row["number"], row["message"]) for row in queries.revisions(connection, "RV", "E1")]
+
+
+def test_what_a_small_memory_forgets_is_read_again(tmp_path: Path) -> None:
+    books = []
+    for remembered in (1, 20_000):
+        desk = Desk(tmp_path / f"{remembered}.db", remembered_max=remembered)
+        for i in range(40):
+            desk.hear(dft(f"{i}", f"P{i % 7}", ft1(f"E{i % 20}", revision=i // 20, day=f"2026-03-{1 + i % 9:02}")))
+            desk.work()
+            desk.send()
+        books.append(desk.standing())
+
+    assert books[0] == books[1]

@@ -55,7 +55,9 @@ class Decisions:
             if item.category == "unanswered":
                 raise UnsafeError(f"{key}: say arrived, resend or not_arrived of an unanswered message")
             if item.category in ("hold", "flag"):
-                raise UnsafeError(f"{key}: a {item.category} is released by an event of kind 'release'; supply one")
+                raise UnsafeError(
+                    f"{key}: a {item.category} is released by an event of kind 'release'; supply one"
+                )
             self._sending.close(item, at)
             if item.message and item.category in MESSAGE_ITEMS:
                 self._ledger.write("insert or ignore into again (message) values (?)", (item.message,))
@@ -150,7 +152,9 @@ class Decisions:
         if name in book.lines:
             return 0
         account = self._reader.account(row.account)
-        line = Line(name, "CHARGE", "opening", row.destination, line_key, row.line, row.units, None, 0, account, None)
+        line = Line(
+            name, "CHARGE", "opening", row.destination, line_key, row.line, row.units, None, 0, account, None
+        )
         previous = book.previous(row.destination, "opening", line_key)
         at, number = label(self._clock()), self._ledger.next_number("posting")
         self._ledger.append(
@@ -176,7 +180,9 @@ class Decisions:
             raise UnsafeError(f"no item '{key}' is open")
         return item
 
-    def _decide(self, kind: str, subject: str, by: str, why: str, detail: dict[str, Any] | None = None) -> str:
+    def _decide(
+        self, kind: str, subject: str, by: str, why: str, detail: dict[str, Any] | None = None
+    ) -> str:
         if not by or not why:
             raise UnsafeError("a decision needs who and why")
         at, number = label(self._clock()), self._ledger.next_number("decision")
@@ -188,5 +194,3 @@ class Decisions:
 
     def _touch_all(self) -> None:
         self._ledger.write("insert or ignore into touched (patient) select number from patient")
-
-

@@ -14,9 +14,7 @@ from fhir_radcharge.model import Standing, TreatmentEvent
 # Events and postings kept in memory, about 1.5 kB each: the process stays small whatever the books hold.
 REMEMBERED_MAX = 20_000
 
-_EVENTS = (
-    "select key, revision, voided, content, patient, account, source, event_id, kind, message, body from event"
-)
+_EVENTS = "select key, revision, voided, content, patient, account, source, event_id, kind, message, body from event"
 
 
 class Saying(NamedTuple):
@@ -30,7 +28,7 @@ class Saying(NamedTuple):
 class PatientBook:
     """The standing events, postings and open items of one patient."""
 
-    __slots__ = ("hex", "items", "last", "lines", "number", "sayings", "struck", "wake")
+    __slots__ = ("hex", "items", "last", "lines", "message", "number", "sayings", "struck", "wake")
 
     def __init__(self, number: int, key: bytes) -> None:
         self.number = number
@@ -41,9 +39,11 @@ class PatientBook:
         self.struck: set[str] = set()
         self.items: dict[str, Item] = {}
         self.wake: str | None = None
+        self.message = 0
 
     def hear(self, key: bytes, saying: Saying) -> None:
-        """Let the greatest revision stand, whichever came first."""
+        """Let the greatest revision stand, whichever came first; `message` is the newest that named this patient."""
+        self.message = max(self.message, saying.event.message)
         known = self.sayings.get(key)
         if known is None or saying.order > known.order:
             self.sayings[key] = saying
@@ -58,10 +58,17 @@ class PatientBook:
         return self.last.get((_world(destination, mode), line_key))
 
     def standing(self, destination: str, mode: str) -> list[Standing]:
-        """Return the charges said to a destination and not since credited; a refused one never happened."""
+        """Return the charges said to a destination and not since credited; a refused one never happened.
+
+        What a shadow would have said stands for the shadow alone.
+        """
         units: dict[str, int] = {}
         for line in self.lines.values():
-            if line.destination != destination or line.id in self.struck or line.mode not in (mode, "opening"):
+            if (
+                line.destination != destination
+                or line.id in self.struck
+                or line.mode not in (mode, "opening")
+            ):
                 continue
             if line.credits is None:
                 units[line.id] = units.get(line.id, 0) + line.units
@@ -131,9 +138,13 @@ def load(ledger: Ledger, number: int) -> PatientBook:
         owner = max(ledger.read(f"{_EVENTS} where key = ?", (moved,)), key=_order)
         if owner[4] == number:
             _hear_all(book, [owner])
-    for row in ledger.read(f"select {LINE_COLUMNS} from posting where patient = ? order by number", (number,)):  # noqa: S608
+    for row in ledger.read(
+        f"select {LINE_COLUMNS} from posting where patient = ? order by number", (number,)
+    ):  # noqa: S608
         book.add_line(read_line(row))
-    book.struck.update(name for (name,) in ledger.read("select posting from struck where patient = ?", (number,)))
+    book.struck.update(
+        name for (name,) in ledger.read("select posting from struck where patient = ?", (number,))
+    )
     book.items.update((item.key, item) for item in items_of(ledger, "patient", number))
     for (day,) in ledger.read("select day from wake where patient = ?", (number,)):
         book.wake = day

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from fhir_radcharge.engine.items import Item, clear, hold, item_key, items_of
 from fhir_radcharge.engine.patients import Patients, Saying
 from fhir_radcharge.engine.rooms import Rooms
-from fhir_radcharge.errors import MessageError, RadchargeError
+from fhir_radcharge.errors import LedgerError, MessageError, RadchargeError
 from fhir_radcharge.ledger import Ledger
 from fhir_radcharge.ledger.codec import event_body, event_content, event_key, revision_order, revision_text
 from fhir_radcharge.model import TreatmentEvent
@@ -64,7 +64,9 @@ class Parsed:
             rows = self._ledger.read("select raw from message where number = ?", (number,))
             if not rows:
                 raise MessageError(
-                    "message", "no message tells the patient's identifiers", "let the sender send one of this patient"
+                    "message",
+                    "no message tells the patient's identifiers",
+                    "let the sender send one of this patient",
                 )
             _, _, self._kept[number] = parse(self._rooms, self._site, rows[0][0])
         return self._kept[number]
@@ -100,7 +102,11 @@ class Reader:
     def read_again(self, messages: Sequence[Stored], edition: int, at: str) -> set[int]:
         """Close what was open about the messages, then read them."""
         for message in messages:
-            clear(self._ledger, [i for i in items_of(self._ledger, "message", message.number) if i.category in READ_AGAIN], at)
+            clear(
+                self._ledger,
+                [i for i in items_of(self._ledger, "message", message.number) if i.category in READ_AGAIN],
+                at,
+            )
         return self.read(messages, edition, at)
 
     def _events(self, message: Stored, parked: list[Item]) -> list[Told]:
@@ -111,14 +117,20 @@ class Reader:
         except MessageError as problem:
             parked.append(_unreadable(message.number, problem))
             return []
+        except LedgerError:
+            raise
         except RadchargeError as problem:
-            parked.append(_unreadable(message.number, MessageError("message", str(problem), "mend it and release")))
+            parked.append(
+                _unreadable(message.number, MessageError("message", str(problem), "mend it and release"))
+            )
             return []
         except Exception as error:  # noqa: BLE001 -- our own bug in one message must not stop the others
             parked.append(defect(error, message=message.number))
             return []
         parked += [_unreadable(message.number, problem) for problem in reading.problems]
-        parked += [_notice(message.number, text) for text in reading.notices]
+        parked += [
+            _notice(message.number, self._ledger.key(reading.patient).hex(), text) for text in reading.notices
+        ]
         self._parsed.add(message.number, heard)
         return told
 
@@ -164,7 +176,8 @@ class Reader:
         for some in _parts(list(keys)):
             marks = ",".join("?" * len(some))
             for key, revision, content, patient in self._ledger.read(
-                f"select key, revision, content, patient from event where key in ({marks})", some  # noqa: S608
+                f"select key, revision, content, patient from event where key in ({marks})",
+                some,  # noqa: S608
             ):
                 known.setdefault(key, {})[revision, content] = patient
         return known
@@ -189,7 +202,12 @@ class Reader:
 def _told(event: TreatmentEvent, patient: str, account: str) -> Told:
     body = event_body(event)
     return Told(
-        event_key(event.source, event.id), event, patient, account, revision_text(event.revision), body,
+        event_key(event.source, event.id),
+        event,
+        patient,
+        account,
+        revision_text(event.revision),
+        body,
         event_content(event.kind, f"{patient}\0{account}", event.voided, body),
     )
 
@@ -206,20 +224,30 @@ def defect(error: Exception, message: int = 0, patient: int = 0, hexed: str = ""
         at = at.tb_next
     place = f"{at.tb_frame.f_code.co_name}:{at.tb_lineno}" if at is not None else ""
     return Item(
-        item_key("defect", message, hexed), "defect", type(error).__name__, patient, message=message, place=place,
+        item_key("defect", message, hexed),
+        "defect",
+        type(error).__name__,
+        patient,
+        message=message,
+        place=place,
         note="a defect of this program; report it, then release",
     )
 
 
 def _unreadable(number: int, problem: MessageError) -> Item:
     return Item(
-        item_key("message", number, problem.place, problem.code, problem.problem), "unreadable", problem.code, message=number,
-        place=problem.place, note=f"{problem.problem}; {problem.remedy}",
+        item_key("message", number, problem.place, problem.code, problem.problem),
+        "unreadable",
+        problem.code,
+        message=number,
+        place=problem.place,
+        note=f"{problem.problem}; {problem.remedy}",
     )
 
 
-def _notice(number: int, text: str) -> Item:
-    return Item(item_key("notice", number, text), "notice", "notice", message=number, note=text)
+def _notice(number: int, hexed: str, text: str) -> Item:
+    """Return a notice: one for each patient and text, however many messages say it."""
+    return Item(item_key("notice", hexed, text), "notice", "notice", message=number, note=text)
 
 
 def _parts(values: list[bytes]) -> list[list[bytes]]:

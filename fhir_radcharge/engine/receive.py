@@ -16,7 +16,23 @@ from fhir_radcharge.ledger.chain import content_hash
 Kind = Literal["accept", "error", "reject"]
 
 VERSIONS = frozenset(
-    ["2.1", "2.2", "2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.7.1", "2.8", "2.8.1", "2.8.2", "2.9", ""]
+    [
+        "2.1",
+        "2.2",
+        "2.3",
+        "2.3.1",
+        "2.4",
+        "2.5",
+        "2.5.1",
+        "2.6",
+        "2.7",
+        "2.7.1",
+        "2.8",
+        "2.8.1",
+        "2.8.2",
+        "2.9",
+        "",
+    ]
 )
 # An empty version is mended by the sender's profile; an unknown type is not.
 REQUIRED = {"DFT": ("PID", "FT1")}
@@ -67,7 +83,17 @@ class Intake:
             seen[look.content] = answer
             answers.append(answer)
             rows.append(
-                (number + len(rows), each.listener, each.peer, at, look.dedup, look.content, disposition, answer, each.raw)
+                (
+                    number + len(rows),
+                    each.listener,
+                    each.peer,
+                    at,
+                    look.dedup,
+                    look.content,
+                    disposition,
+                    answer,
+                    each.raw,
+                )
             )
         self._ledger.append("message", rows)
         hold(self._ledger, items, at)
@@ -78,7 +104,9 @@ class Intake:
         try:
             header = self._rooms.header(raw)
         except MessageError as problem:
-            return _Look(content, content, self._rooms.no_header, _DEFAULT_DOOR, "refused", "reject", (problem,))
+            return _Look(
+                content, content, self._rooms.no_header, _DEFAULT_DOOR, "refused", "reject", (problem,)
+            )
         dedup = _dedup(header.sending_application, header.sending_facility, header.control_id) or content
         door = self._door(header)
         required = REQUIRED.get(header.type)
@@ -117,7 +145,9 @@ class Intake:
         wanted = list(set(keys))
         marks = ",".join("?" * len(wanted))
         known: dict[bytes, dict[bytes, bytes | None]] = {}
-        rows = self._ledger.read(f"select dedup, content, answer from message where dedup in ({marks})", wanted)  # noqa: S608
+        rows = self._ledger.read(
+            f"select dedup, content, answer from message where dedup in ({marks})", wanted
+        )  # noqa: S608
         for dedup, content, answer in rows:
             known.setdefault(dedup, {})[content] = answer
         return known
@@ -162,6 +192,10 @@ def _has_segment(raw: bytes, name: str, separator: str) -> bool:
 
 def _reused(number: int, listener: str) -> Item:
     return Item(
-        item_key("message", number, "reused"), "reused", "control_id_reused", message=number, place="MSH-10",
+        item_key("message", number, "reused"),
+        "reused",
+        "control_id_reused",
+        message=number,
+        place="MSH-10",
         note=f"another message came under this control id at listener {listener}; release it if it is a message of its own",
     )

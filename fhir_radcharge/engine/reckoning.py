@@ -10,7 +10,7 @@ from fhir_radcharge.engine.items import REFUSALS, Item, item_key
 from fhir_radcharge.engine.patients import PatientBook
 from fhir_radcharge.engine.reading import Parsed, defect
 from fhir_radcharge.engine.rooms import Rooms
-from fhir_radcharge.errors import MessageError, RadchargeError
+from fhir_radcharge.errors import LedgerError, MessageError, RadchargeError
 from fhir_radcharge.ledger.codec import Line
 from fhir_radcharge.model import Charge, Correction, Flag, Posting, TreatmentEvent
 
@@ -48,13 +48,20 @@ class Moment(NamedTuple):
     msh7: str
 
 
-def plan(book: PatientBook, site: Any, rooms: Rooms, parsed: Parsed, modes: dict[str, str], moment: Moment) -> Plan:
+def plan(
+    book: PatientBook, site: Any, rooms: Rooms, parsed: Parsed, modes: dict[str, str], moment: Moment
+) -> Plan:
     """Return what is to be said about a patient; what goes wrong in this patient is an item of this patient."""
     try:
         return _Reckoning(book, site, rooms, parsed, moment).plan(modes)
+    except LedgerError:
+        raise
     except RadchargeError as problem:
         item = Item(
-            item_key("rule_error", book.hex), "rule_error", type(problem).__name__, book.number,
+            item_key("rule_error", book.hex),
+            "rule_error",
+            type(problem).__name__,
+            book.number,
             note=f"{problem}; mend the tables and activate them",
         )
     except Exception as error:  # noqa: BLE001 -- our own bug in one patient must not stop the others
@@ -119,7 +126,19 @@ class _Reckoning:
         previous = self._last.get((name, line_key)) or self._book.previous(name, mode, line_key)
         world = f"shadow:{name}" if mode == "shadow" else name
         posting = self._rooms.posting_id(world, line_key, correction.kind, previous)
-        line = Line(posting, correction.kind, mode, name, line_key, charge, correction.units, of, message, account, None)
+        line = Line(
+            posting,
+            correction.kind,
+            mode,
+            name,
+            line_key,
+            charge,
+            correction.units,
+            of,
+            message,
+            account,
+            None,
+        )
         if (name, charge.course) in self._stopped:
             return
         try:
@@ -135,10 +154,17 @@ class _Reckoning:
         self._said.append(Said(line, charge, previous, correction.cause, self._moment.posted, body))
 
     def _body(self, line: Line, destination: Any) -> bytes:
-        message = line.message or max((event.message for event in self._events), default=0)
+        message = line.message or self._book.message
         heard = self._parsed.message(message)
         posting = Posting(
-            line.id, line.kind, line.destination, line.charge, line.units, line.credits, message, self._moment.posted  # type: ignore[arg-type]
+            line.id,
+            line.kind,
+            line.destination,
+            line.charge,
+            line.units,
+            line.credits,
+            message,
+            self._moment.posted,  # type: ignore[arg-type]
         )
         body = self._rooms.message_for((posting,), destination, heard, line.id, self._moment.msh7, self._site)
         assert isinstance(body, bytes)
@@ -161,12 +187,26 @@ class _Reckoning:
                     continue
                 reason = "no_destination"
             key = item_key(
-                "hold", book.hex, reason, charge.bill, charge.code, charge.modifiers, charge.day, charge.slot, charge.dated_by,
+                "hold",
+                book.hex,
+                reason,
+                charge.bill,
+                charge.code,
+                charge.modifiers,
+                charge.day,
+                charge.slot,
+                charge.dated_by,
                 *charge.events[:1],
             )
             self._items[key] = Item(
-                key, "hold", reason, book.number, charge.course, message=self._dated_by(charge)[0],
-                place=f"{charge.bill} {charge.code or '?'} {charge.day.isoformat()}", note=charge.note,
+                key,
+                "hold",
+                reason,
+                book.number,
+                charge.course,
+                message=self._dated_by(charge)[0],
+                place=f"{charge.bill} {charge.code or '?'} {charge.day.isoformat()}",
+                note=charge.note,
             )
 
     def _flag(self, flags: Sequence[Flag]) -> None:
@@ -174,13 +214,28 @@ class _Reckoning:
             day = flag.day.isoformat() if flag.day else ""
             key = item_key("flag", self._book.hex, flag.reason, flag.course, day, *flag.events)
             self._items[key] = Item(
-                key, "flag", flag.reason, self._book.number, flag.course, place=day, note=flag.note,
+                key,
+                "flag",
+                flag.reason,
+                self._book.number,
+                flag.course,
+                place=day,
+                note=flag.note,
             )
 
 
 def _unsendable(book: PatientBook, line: Line, problem: MessageError) -> Item:
-    key = item_key("unsendable", line.destination, line.kind, line.line_key, line.units, problem.place, problem.code)
+    key = item_key(
+        "unsendable", line.destination, line.kind, line.line_key, line.units, problem.place, problem.code
+    )
     return Item(
-        key, "unsendable", problem.code, book.number, line.charge.course, line.destination, line.message, problem.place,
+        key,
+        "unsendable",
+        problem.code,
+        book.number,
+        line.charge.course,
+        line.destination,
+        line.message,
+        problem.place,
         f"{problem.problem}; {problem.remedy}",
     )

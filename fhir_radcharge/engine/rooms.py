@@ -60,8 +60,18 @@ def rooms() -> Rooms:
     from fhir_radcharge.wire import ack, dft, er7, outbound
 
     return Rooms(
-        ack.header, ack.answer, ack.answer_code, ack.wanted, ack.NO_HEADER, er7.read_message, dft.read_dft, outbound.message_for,
-        charging.charges_due, reconcile.corrections, reconcile.line_key, reconcile.posting_id,
+        ack.header,
+        ack.answer,
+        ack.answer_code,
+        ack.wanted,
+        ack.NO_HEADER,
+        er7.read_message,
+        dft.read_dft,
+        outbound.message_for,
+        charging.charges_due,
+        reconcile.corrections,
+        reconcile.line_key,
+        reconcile.posting_id,
     )
 
 

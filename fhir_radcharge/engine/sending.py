@@ -56,7 +56,8 @@ class Sending:
                 "attempt", [(number + i, send.seq, send.attempt, at) for i, send in enumerate(sends)]
             )
             self._ledger.write_many(
-                "update outbox set state = ?, attempt = ? where seq = ?", [(OUT, send.attempt, send.seq) for send in sends]
+                "update outbox set state = ?, attempt = ? where seq = ?",
+                [(OUT, send.attempt, send.seq) for send in sends],
             )
             return sends
 
@@ -69,6 +70,7 @@ class Sending:
             rows = self._outbox([outcome.seq for outcome in outcomes])
             answers: list[tuple[Any, ...]] = []
             done: list[tuple[int]] = []
+            effects: list[tuple[Waiting, Outcome]] = []
             for outcome in outcomes:
                 row = rows.get(outcome.seq)
                 kind: str = outcome.kind
@@ -79,10 +81,14 @@ class Sending:
                     if kind == "accepted":
                         done.append((outcome.seq,))
                     else:
-                        self._effect(row, outcome, at)
-                answers.append((number + len(answers), outcome.seq, outcome.attempt, kind, outcome.code, at, outcome.raw))
+                        effects.append((row, outcome))
+                answers.append(
+                    (number + len(answers), outcome.seq, outcome.attempt, kind, outcome.code, at, outcome.raw)
+                )
             self._ledger.append("answer", answers)
             self._ledger.write_many("delete from outbox where seq = ?", done)
+            for row, outcome in effects:
+                self._effect(row, outcome, at)
 
     def recover(self) -> int:
         """Count attempts that the process before left without an outcome as silent ones; return how many."""
@@ -109,11 +115,27 @@ class Sending:
         for line in book.lines.values():
             if line.send == row.seq:
                 key = item_key(
-                    "refused", row.destination, line.kind, line.line_key, line.charge.units, line.units, line.credits
+                    "refused",
+                    row.destination,
+                    line.kind,
+                    line.line_key,
+                    line.charge.units,
+                    line.units,
+                    line.credits,
                 )
                 place = f"{line.charge.bill} {line.charge.code} {line.charge.day.isoformat()}"
                 items.append(
-                    Item(key, "refused", code or "refused", row.patient, row.course, row.destination, line.message, place, line.id)
+                    Item(
+                        key,
+                        "refused",
+                        code or "refused",
+                        row.patient,
+                        row.course,
+                        row.destination,
+                        line.message,
+                        place,
+                        line.id,
+                    )
                 )
         self._open(book, items, at)
         self._block(row)
@@ -130,7 +152,8 @@ class Sending:
                 self._ledger.write("delete from outbox where seq = ?", (line.send,))
                 self._withdrawn(line.send)
         self._ledger.write_many(
-            "insert or ignore into struck (patient, posting) values (?, ?)", [(row.patient, name) for name in struck]
+            "insert or ignore into struck (patient, posting) values (?, ?)",
+            [(row.patient, name) for name in struck],
         )
         book.struck.update(struck)
         self._ledger.write("insert or ignore into touched (patient) values (?)", (row.patient,))
@@ -195,7 +218,8 @@ class Sending:
     def _outbox(self, seqs: Sequence[int]) -> dict[int, Waiting]:
         marks = ",".join("?" * len(seqs))
         rows = self._ledger.read(
-            f"select seq, destination, patient, course, state, attempt from outbox where seq in ({marks})", seqs  # noqa: S608
+            f"select seq, destination, patient, course, state, attempt from outbox where seq in ({marks})",
+            seqs,  # noqa: S608
         )
         return {row[0]: Waiting(*row) for row in rows}
 

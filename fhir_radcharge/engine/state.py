@@ -40,8 +40,8 @@ def destination_modes(ledger: Ledger, names: Iterable[str]) -> dict[str, str]:
 
 
 def is_paused(ledger: Ledger, destination: str) -> bool:
-    """Tell whether a person has stopped what goes to a destination."""
-    return _latest(ledger, destination, PACES) == "pause"
+    """Tell whether nothing goes to a destination: a person has stopped it, or it is a shadow."""
+    return _latest(ledger, destination, PACES) == "pause" or _latest(ledger, destination, MODES) == "shadow"
 
 
 def _latest(ledger: Ledger, destination: str, kinds: tuple[str, ...]) -> str | None:

@@ -21,7 +21,9 @@ STARTS_MAX = 3
 PATIENTS_MAX = 200
 
 _NOT_ACTIVATED = Item(
-    item_key("not_activated"), "not_activated", "not_activated",
+    item_key("not_activated"),
+    "not_activated",
+    "not_activated",
     note="the tables of this site are not activated; look at their difference, then activate them",
 )
 
@@ -41,6 +43,7 @@ class Work:
         self.reader = Reader(ledger, site, rooms, self._parsed, patients)
         self._edition = 0
         self._active: tuple[int, bool] = (-1, False)
+        self._counted = (0, 0)
         self._careful_until = self._careful()
 
     # -- the verbs ---------------------------------------------------------------------------------------------
@@ -49,7 +52,7 @@ class Work:
         """Work through stored messages and touched patients; return how many there were, 0 when nothing is left to do."""
         if not self._is_active():
             return 0
-        alone = self._alone_first(messages_max)
+        alone = self._alone_first()
         if alone:
             return alone
         with self._ledger.transaction():
@@ -75,19 +78,20 @@ class Work:
         return len(touched)
 
     def day(self, day: date) -> int:
-        """Append a day of the facility and recompute whose answer may change on it; return how many patients."""
+        """Append a day of the facility and touch the patients whose answer may change on it; return how many.
+
+        The first of them are computed again at once, the others by the next calls of `work`.
+        """
         with self._ledger.transaction():
             latest = latest_day(self._ledger)
             if latest is not None and day <= latest:
                 return 0
             self._ledger.append("day", [(self._ledger.next_number("day"), day.isoformat(), label(self._clock()))])
-            self._ledger.write(
+            woken = self._ledger.write(
                 "insert or ignore into touched (patient) select patient from wake where day <= ?", (day.isoformat(),)
             )
-        woken = 0
-        while count := self.recompute_touched():
-            woken += count
-        return woken
+            self.recompute_touched()
+            return woken
 
     # -- inside one transaction --------------------------------------------------------------------------------
 
@@ -129,7 +133,9 @@ class Work:
                 if said.body is not None:
                     line = line._replace(send=send + len(sends))
                     course = line.charge.course
-                    sends.append((line.send, line.destination, book.number, course, line.message, line.id, said.body))
+                    sends.append(
+                        (line.send, line.destination, book.number, course, line.message, line.id, said.body)
+                    )
                     state = WAITING if (line.destination, course) in blocked else READY
                     lane = book.number % lanes[line.destination]
                     outbox.append((line.send, line.destination, lane, book.number, course, state, 0))
@@ -165,15 +171,23 @@ class Work:
         if wake is None:
             self._ledger.write("delete from wake where patient = ?", (book.number,))
         else:
-            self._ledger.write("insert or replace into wake (patient, day) values (?, ?)", (book.number, wake))
+            self._ledger.write(
+                "insert or replace into wake (patient, day) values (?, ?)", (book.number, wake)
+            )
         book.wake = wake
 
     def _touched(self, most: int) -> list[int]:
-        return [number for (number,) in self._ledger.read("select patient from touched order by patient limit ?", (most,))]
+        return [
+            number
+            for (number,) in self._ledger.read(
+                "select patient from touched order by patient limit ?", (most,)
+            )
+        ]
 
     def _stored(self, after: int, most: int) -> list[Stored]:
         rows = self._ledger.read(
-            "select number, disposition, raw from message where number > ? order by number limit ?", (after, most)
+            "select number, disposition, raw from message where number > ? order by number limit ?",
+            (after, most),
         )
         return [Stored(*row) for row in rows]
 
@@ -211,42 +225,48 @@ class Work:
         after, newest = cursor(self._ledger, "work"), self._ledger.next_number("message") - 1
         return min(newest, after + max(cursor(self._ledger, "batch"), 1)) if newest > after else 0
 
-    def _alone_first(self, most: int) -> int:
-        """Work through messages that a person released, or that the process before may have ended at."""
-        done = 0
+    def _alone_first(self) -> int:
+        """Work through one message that a person released, or that the process before may have ended at.
+
+        Two calls do it: the first counts the start, and once that is committed the second reads the message, so
+        that a message which ends the process is known and put aside.
+        """
         rows = self._ledger.read(
             "select m.number, m.disposition, m.raw from again a join message m on m.number = a.message"
-            " order by a.message limit ?",
-            (most,),
+            " order by a.message limit 1"
         )
-        for row in rows:
-            self._alone(Stored(*row), again=True)
-            done += 1
-        while done < most and (after := cursor(self._ledger, "work")) < self._careful_until:
-            self._alone(self._stored(after, 1)[0], again=False)
-            done += 1
-        return done
-
-    def _alone(self, message: Stored, *, again: bool) -> None:
-        """Work through one message; its start is counted first, so that one that ends the process is put aside."""
-        name = f"starts/{message.number}"
+        again = bool(rows)
+        if again:
+            message = Stored(*rows[0])
+        elif (after := cursor(self._ledger, "work")) < self._careful_until:
+            message = self._stored(after, 1)[0]
+        else:
+            return 0
         with self._ledger.transaction():
-            starts = cursor(self._ledger, name) + 1
-            set_cursor(self._ledger, name, starts)
-        with self._ledger.transaction():
-            now = self._clock()
-            if starts >= STARTS_MAX - 1 + again:
-                hold(self._ledger, [_quarantined(message.number)], label(now))
-            elif again:
-                self._recompute(self.reader.read_again([message], self._edition_number(), label(now)), now)
+            counted = message.number, self._ledger.generation
+            if self._counted != counted:
+                name = f"starts/{message.number}"
+                set_cursor(self._ledger, name, cursor(self._ledger, name) + 1)
+                self._counted = counted
             else:
-                self._recompute(self._read([message], now), now)
-            if again:
-                self._ledger.write("delete from again where message = ?", (message.number,))
-            else:
-                set_cursor(self._ledger, "work", message.number)
-            self._ledger.write("delete from cursor where name = ?", (name,))
+                self._alone(message, again)
+                self._counted = (0, 0)
         self._parsed.trim()
+        return 1
+
+    def _alone(self, message: Stored, again: bool) -> None:
+        now = self._clock()
+        if cursor(self._ledger, f"starts/{message.number}") >= STARTS_MAX - (not again):
+            hold(self._ledger, [_quarantined(message.number)], label(now))
+        elif again:
+            self._recompute(self.reader.read_again([message], self._edition_number(), label(now)), now)
+        else:
+            self._recompute(self._read([message], now), now)
+        if again:
+            self._ledger.write("delete from again where message = ?", (message.number,))
+        else:
+            set_cursor(self._ledger, "work", message.number)
+        self._ledger.write("delete from cursor where name = ?", (f"starts/{message.number}",))
 
     def _note_batch(self, size: int) -> None:
         if size > cursor(self._ledger, "batch"):
@@ -271,12 +291,17 @@ def _is_gone(item: Item, made: Plan) -> bool:
         return True
     if item.category not in REFUSALS or made.answered is None:
         return False
-    return item.key not in made.refusals_wanted and (not item.destination or item.destination in made.answered)
+    return item.key not in made.refusals_wanted and (
+        not item.destination or item.destination in made.answered
+    )
 
 
 def _quarantined(number: int) -> Item:
     return Item(
-        item_key("quarantined", number), "quarantined", "quarantined", message=number,
+        item_key("quarantined", number),
+        "quarantined",
+        "quarantined",
+        message=number,
         note="reading this message stopped the program twice; report it, then release",
     )
 

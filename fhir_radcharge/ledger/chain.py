@@ -58,7 +58,9 @@ def verify_chain(connection: sqlite3.Connection) -> Verdict:
     }
     tops = [0] * len(BOOKS)
     previous, batches, rows = GENESIS, 0, 0
-    for number, told, digest, stored in connection.execute("select number, tops, digest, hash from chain order by number"):
+    for number, told, digest, stored in connection.execute(
+        "select number, tops, digest, hash from chain order by number"
+    ):
         if number != batches + 1:
             return Verdict(batches, rows, f"batch {batches + 1} is missing")
         found, problem = _batch(cursors, tops, json.loads(told))

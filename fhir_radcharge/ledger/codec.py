@@ -34,8 +34,16 @@ def event_body(event: TreatmentEvent) -> str:
             break
     return _encode(
         (
-            event.day.isoformat(), event.minute, event.course, facts, event.place, event.patient_class,
-            event.payer, event.reported, event.provider, sorted(event.lacks),
+            event.day.isoformat(),
+            event.minute,
+            event.course,
+            facts,
+            event.place,
+            event.patient_class,
+            event.payer,
+            event.reported,
+            event.provider,
+            sorted(event.lacks),
         )
     )
 
@@ -65,9 +73,22 @@ def read_event(
     if "$" in body:
         facts = {name: _untagged(fact) for name, fact in facts.items()}
     return TreatmentEvent(
-        source, event_id, kind, date.fromisoformat(day), minute, course, facts, Place(*place), patient_class, payer,
+        source,
+        event_id,
+        kind,
+        date.fromisoformat(day),
+        minute,
+        course,
+        facts,
+        Place(*place),
+        patient_class,
+        payer,
         Reported(reported[0], tuple(reported[1]), reported[2]) if reported else None,
-        provider, frozenset(lacks), tuple(map(_untagged, json.loads(revision))), bool(voided), message,
+        provider,
+        frozenset(lacks),
+        tuple(map(_untagged, json.loads(revision))),
+        bool(voided),
+        message,
     )
 
 
@@ -90,8 +111,20 @@ class Line(NamedTuple):
         """Return this charge posting as standing with the units that were not credited."""
         charge = self.charge
         return Standing(
-            self.id, charge.bill, charge.course, charge.code, charge.modifiers, charge.day, charge.end, units,
-            charge.place_of_service, charge.provider, charge.packaged, charge.slot, self.account, charge.dated_by,
+            self.id,
+            charge.bill,
+            charge.course,
+            charge.code,
+            charge.modifiers,
+            charge.day,
+            charge.end,
+            units,
+            charge.place_of_service,
+            charge.provider,
+            charge.packaged,
+            charge.slot,
+            self.account,
+            charge.dated_by,
         )
 
 
@@ -106,8 +139,24 @@ def read_line(row: Sequence[Any]) -> Line:
     (name, kind, mode, destination, course, line_key, bill, code, modifiers, day, end, line_units, place, provider,
      packaged, family, slot, keeps_date, dated_by, units, credits, message, account, send) = row  # fmt: skip
     charge = Charge(
-        bill, course, code, tuple(modifiers.split()), date.fromisoformat(day), date.fromisoformat(end) if end else None,
-        line_units, place, provider, bool(packaged), None, family, slot, dated_by, (), (), "", bool(keeps_date),
+        bill,
+        course,
+        code,
+        tuple(modifiers.split()),
+        date.fromisoformat(day),
+        date.fromisoformat(end) if end else None,
+        line_units,
+        place,
+        provider,
+        bool(packaged),
+        None,
+        family,
+        slot,
+        dated_by,
+        (),
+        (),
+        "",
+        bool(keeps_date),
     )
     return Line(name, kind, mode, destination, line_key, charge, units, credits, message, account, send)
 
@@ -115,9 +164,19 @@ def read_line(row: Sequence[Any]) -> Line:
 def line_fields(charge: Charge) -> tuple[Any, ...]:
     """Return the columns of a posting from `bill` to `dated_by`."""
     return (
-        charge.bill, charge.code, " ".join(charge.modifiers), charge.day.isoformat(),
-        charge.end.isoformat() if charge.end else None, charge.units, charge.place_of_service, charge.provider,
-        int(charge.packaged), charge.family, charge.slot, int(charge.keeps_date), charge.dated_by,
+        charge.bill,
+        charge.code,
+        " ".join(charge.modifiers),
+        charge.day.isoformat(),
+        charge.end.isoformat() if charge.end else None,
+        charge.units,
+        charge.place_of_service,
+        charge.provider,
+        int(charge.packaged),
+        charge.family,
+        charge.slot,
+        int(charge.keeps_date),
+        charge.dated_by,
     )
 
 

@@ -23,7 +23,9 @@ class Lock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(self._file)
-            raise LedgerError(f"{database.name} is open in another process; stop it, or ask it over its socket") from error
+            raise LedgerError(
+                f"{database.name} is open in another process; stop it, or ask it over its socket"
+            ) from error
 
     def release(self) -> None:
         """Let another process have the books; doing it twice does nothing."""
@@ -43,7 +45,9 @@ def site_secret(database: Path, *, create: bool) -> bytes:
             raise LedgerError(f"{path.name} can be read by others; set its mode to 600")
         secret = path.read_bytes()
     except OSError as error:
-        raise LedgerError(f"{path.name}: {error.strerror}; put the secret of this database back beside it") from error
+        raise LedgerError(
+            f"{path.name}: {error.strerror}; put the secret of this database back beside it"
+        ) from error
     if len(secret) != 32:
         raise LedgerError(f"{path.name} is not a whole secret; put the one of this database back")
     return secret

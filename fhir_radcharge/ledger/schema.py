@@ -28,7 +28,10 @@ BOOKS: tuple[Book, ...] = (
     _book("message", "number listener peer received_at dedup content disposition answer raw", uncovered=1),
     _book("patient", "number key"),
     _book("edition", "number digest"),
-    _book("event", "number key source event_id revision kind patient account voided message edition content body"),
+    _book(
+        "event",
+        "number key source event_id revision kind patient account voided message edition content body",
+    ),
     _book("send", "number destination patient course message control_id body"),
     _book(
         "posting",

@@ -28,6 +28,7 @@ _INSERT = {
     for book in BOOKS
 }
 
+
 class Ledger:
     """The append-only books, open for writing by this process alone.
 
@@ -80,10 +81,13 @@ class Ledger:
             self._seal(connection)
             if not connection.in_transaction:
                 raise LedgerError("the database ended the transaction by itself")
-            connection.execute("commit")
+            self._commit(connection)
         except sqlite3.Error as error:
             self._drop()
-            raise LedgerError(f"the ledger cannot be written: {error.sqlite_errorname if hasattr(error, 'sqlite_errorname') else type(error).__name__}") from error
+            raise LedgerError(f"the ledger cannot be written: {_name(error)}") from error
+        except LedgerError:
+            self._drop()
+            raise
         except BaseException:
             self._roll_back()
             raise
@@ -114,13 +118,15 @@ class Ledger:
 
     def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """Return all rows that answer a question."""
-        if self._depth:
-            return self._writing().execute(sql, parameters).fetchall()
+        connection = self._writing() if self._depth else self._ready()
         try:
-            return self._ready().execute(sql, parameters).fetchall()
+            return connection.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
-            self._drop()
-            raise LedgerError(f"the ledger cannot be read: {type(error).__name__}") from error
+            # Whoever catches this inside a transaction cannot save the transaction.
+            self._failed = True
+            if not self._depth:
+                self._drop()
+            raise LedgerError(f"the ledger cannot be read: {_name(error)}") from error
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -149,8 +155,13 @@ class Ledger:
         tops = json.dumps([self._tops[book.name] for book in BOOKS], separators=(",", ":"))
         digest = rows_digest(self._rows)
         number, head = self._head[0] + 1, link(self._head[1], tops, digest)
-        connection.execute("insert into chain (number, tops, digest, hash) values (?, ?, ?, ?)", (number, tops, digest, head))
+        connection.execute(
+            "insert into chain (number, tops, digest, hash) values (?, ?, ?, ?)", (number, tops, digest, head)
+        )
         self._head = number, head
+
+    def _commit(self, connection: sqlite3.Connection) -> None:
+        connection.execute("commit")
 
     def _writing(self) -> sqlite3.Connection:
         # After SQLITE_FULL the database has rolled back by itself; a statement would then commit alone.
@@ -191,7 +202,9 @@ class Ledger:
     def _connect(self) -> None:
         try:
             # The gateway builds the ledger on one thread and then uses it on one other, never on two at once.
-            connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, cached_statements=256)
+            connection = sqlite3.connect(
+                self.path, isolation_level=None, check_same_thread=False, cached_statements=256
+            )
             self._connection = connection
             self._tune(connection)
             _migrate(connection)
@@ -206,8 +219,14 @@ class Ledger:
 
     def _tune(self, connection: sqlite3.Connection) -> None:
         for pragma in (
-            "journal_mode = wal", "synchronous = full", "mmap_size = 0", f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
-            "cache_size = -32000", "busy_timeout = 5000", "temp_store = memory", "foreign_keys = on",
+            "journal_mode = wal",
+            "synchronous = full",
+            "mmap_size = 0",
+            f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
+            "cache_size = -32000",
+            "busy_timeout = 5000",
+            "temp_store = memory",
+            "foreign_keys = on",
         ):
             connection.execute(f"pragma {pragma}")
         if self._pages_max is not None:
@@ -231,19 +250,29 @@ class Ledger:
         row = connection.execute("select number, hash from chain order by number desc limit 1").fetchone()
         self._head = row if row is not None else (0, GENESIS)
 
+
+def _name(error: sqlite3.Error) -> str:
+    return getattr(error, "sqlite_errorname", type(error).__name__)
+
+
 def _rolled_back(connection: sqlite3.Connection) -> None:
     if connection.in_transaction:
         connection.execute("rollback")
+
 
 def _migrate(connection: sqlite3.Connection) -> None:
     version = connection.execute("pragma user_version").fetchone()[0]
     if version > len(MIGRATIONS):
         raise LedgerError(f"the books are of version {version}, this program knows up to {len(MIGRATIONS)}")
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        connection.executescript(f"begin immediate;\n{script}\n{guards()}\npragma user_version = {number};\ncommit;")
+        connection.executescript(
+            f"begin immediate;\n{script}\n{guards()}\npragma user_version = {number};\ncommit;"
+        )
+
 
 def reader(path: Path) -> sqlite3.Connection:
     """Open the books for reading only, beside a running writer."""
     return sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+
 
 Clock = Callable[[], Any]
