@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -70,11 +69,17 @@ def imported(folder: Path, version: str, known_from: date) -> dict[str, object]:
         "seconds": round(seconds, 1),
         "rows": summary.edition.rows,
         "tombstones": sum(part.tombstones for part in store.parts(summary.edition.id)),
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_mib": peak_mib(),
         "changes": changes and {key: value for key, value in changes._asdict().items() if key != "sample"},
     }
     store.close()
     return took
+
+
+def peak_mib() -> int:
+    """Return the peak of resident memory of this program alone (getrusage counts its parent's before exec)."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) // 1024
 
 
 def looked_up(path: Path, sample: list[tuple[str, str]]) -> dict[str, float]:

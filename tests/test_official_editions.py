@@ -35,6 +35,7 @@ from fhir_radcharge.official.tables import (
     Source,
     UnitLimit,
 )
+from fhir_radcharge.official.telling import told
 
 NOVEMBER = date(2026, 11, 2)
 
@@ -386,3 +387,26 @@ def test_imported_tables_are_what_the_rules_ask_for(store: OfficialStore) -> Non
 
     assert tables.pair("X1001", "X1002", "hospital", NOVEMBER) is None
     assert tables.listed("X1001", "hospital", NOVEMBER) is None
+
+
+def test_an_import_is_told_in_plain_lines(store: OfficialStore) -> None:
+    waiting = import_file(FILES / OLD_PAIRS, store, known_from=JUNE)
+    taken(store, OLD_LIMITS, JUNE)
+    second, again = taken(store, NEW_LIMITS), taken(store, NEW_LIMITS)
+
+    assert told(waiting) == (
+        "ccipra-v322r0 (ptp_practitioner): 5 rows, for services from 2026-07-01, known from 2026-06-15",
+        "1 rows with indicator 9 say that an edit never held; left out",
+        "NOT IN FORCE: part 2, 3, 4 of 4 missing; import the rest",
+    )
+    assert told(second) == (
+        "mue-practitioner-2026-10-01 (mue_practitioner): 5 rows, for services from 2026-10-01,"
+        " known from 2026-09-15",
+        "since mue-practitioner-2026-07-01: 1 added, 0 ended, 1 with another indicator, 1 with another value",
+        "  added X1005: not listed -> MAI 3: 4",
+        "  indicator X1003: MAI 1: 1 -> MAI 3: 1",
+        "  value X1002: MAI 2: 2 -> MAI 2: 1",
+    )
+    assert told(again) == (
+        f"mue-practitioner-2026-10-01: {NEW_LIMITS} is already there; nothing was changed",
+    )
