@@ -14,7 +14,7 @@ from fhir_radcharge.policy_files import load_catalogue, load_policy, load_reason
 
 ROOT = Path(__file__).parent.parent
 MAPPINGS = ROOT / "mappings"
-VALUE = re.compile(r'(?<=[:,\[] )(?:"[^"\n]*"|[\w-]+|\[[^\n]*\]|\{[^\n]*\})|(?<=\[)(?:"[^"\n]*"|\w+)')
+VALUE = re.compile(r'"[^"\n]*"|(?<=[ \[{])[\w-]+(?=[,\]}\n:])')  # keys too
 TABLES = (
     load_catalogue(MAPPINGS / "codes.csv"),
     load_policy([MAPPINGS / "payers.yaml"]),
