@@ -5,7 +5,7 @@ import pytest
 from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.rules.rulebook import Rulebook
 from fhir_radcharge.verify import CaseResult, verify
-from tests.conftest import ROOT
+from project import ROOT
 
 FILES = sorted((ROOT / "fixtures" / "cases").glob("*.yaml"))
 

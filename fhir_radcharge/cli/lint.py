@@ -20,14 +20,14 @@ def lint(files: tuple[Path, ...], errors_only: bool, as_json: bool) -> None:
     """Check the messages of FILES against version, structure and data types; exit 1 if there is an error."""
     found = [row for path in files for row in _of_file(path)]
     if errors_only:
-        found = [row for row in found if row["severity"] == "E"]
+        found = [row for row in found if row["severity"] == "error"]
     if as_json:
         say_json(found)
     else:
         for row in found:
             click.echo(f"{row['file']}:{row['message']}: {row['place']}: {row['severity']} {row['code']} {row['text']}")
         click.echo(f"{len(found)} findings")
-    sys.exit(1 if any(row["severity"] == "E" for row in found) else 0)
+    sys.exit(1 if any(row["severity"] == "error" for row in found) else 0)
 
 
 def _of_file(path: Path) -> list[dict[str, object]]:
@@ -39,7 +39,7 @@ def _of_file(path: Path) -> list[dict[str, object]]:
                 raise problem
             findings = conformance.findings(er7.read_message(entry.raw))
         except MessageError as error:
-            rows.append({"file": path.name, "message": entry.number, "place": error.place, "severity": "E",
+            rows.append({"file": path.name, "message": entry.number, "place": error.place, "severity": "error",
                          "code": error.code, "text": f"{error.problem}; {error.remedy}"})  # fmt: skip
             continue
         rows.extend({"file": path.name, "message": entry.number, "place": f.place, "severity": f.severity,
