@@ -23,6 +23,7 @@ from official_files import (
 )
 
 from fhir_radcharge.errors import LedgerError, TableError
+from fhir_radcharge.official import tables as official_tables
 from fhir_radcharge.official.changes import Change, Changes, Reevaluation, reevaluations
 from fhir_radcharge.official.loading import import_file
 from fhir_radcharge.official.lookup import ImportedTables
@@ -410,3 +411,10 @@ def test_an_import_is_told_in_plain_lines(store: OfficialStore) -> None:
     assert told(again) == (
         f"mue-practitioner-2026-10-01: {NEW_LIMITS} is already there; nothing was changed",
     )
+
+
+def test_what_the_rules_import_does_no_input_or_output() -> None:
+    source = Path(official_tables.__file__).read_text()
+    imported = {line.split()[1] for line in source.splitlines() if line.startswith(("import ", "from "))}
+
+    assert imported == {"__future__", "hashlib", "collections.abc", "datetime", "typing"}

@@ -53,6 +53,7 @@ class _Timeline(NamedTuple):
     editions: tuple[Edition, ...]
 
     def at(self, day: date) -> Edition | None:
+        """Return the edition that answers on a day; None before the first."""
         at = bisect_right(self.days, day.toordinal())
         return self.editions[at - 1] if at else None
 

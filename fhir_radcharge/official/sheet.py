@@ -44,6 +44,7 @@ class _Strings:
         self._inside = self._phonetic = False
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
+        """Begin an element."""
         if name == "si":
             self._parts = []
         elif name == "rPh":
@@ -51,6 +52,7 @@ class _Strings:
         self._inside = name == "t" and not self._phonetic
 
     def end(self, name: str) -> None:
+        """End an element; a string is complete with its own."""
         self._inside = False
         if name == "rPh":
             self._phonetic = False
@@ -58,6 +60,7 @@ class _Strings:
             self.texts.append("".join(self._parts))
 
     def text(self, text: str) -> None:
+        """Take a piece of text, where text is looked for."""
         if self._inside:
             self._chars += len(text) + 8
             if self._chars > TEXT_CHARS_MAX:
@@ -80,10 +83,12 @@ class _Sheet:
         self._inside = False
 
     def taken(self) -> list[tuple[int, list[str]]]:
+        """Return the rows completed since the last time."""
         rows, self._rows = self._rows, []
         return rows
 
     def start(self, name: str, attributes: dict[str, str]) -> None:
+        """Begin an element."""
         self._inside = name in ("v", "t")
         if name == "row":
             number = attributes.get("r", "")
@@ -95,6 +100,7 @@ class _Sheet:
             self._type, self._parts, self._chars = attributes.get("t", "n"), [], 0
 
     def end(self, name: str) -> None:
+        """End an element; a row is complete with its own."""
         self._inside = False
         if name == "c" and self._column < COLUMNS_MAX:
             self._cells.extend([""] * (self._column + 1 - len(self._cells)))
@@ -104,6 +110,7 @@ class _Sheet:
             self._rows.append((self._row, self._cells + [""] * (COLUMNS_MAX - len(self._cells))))
 
     def text(self, text: str) -> None:
+        """Take a piece of text, where text is looked for."""
         if self._inside:
             self._chars += len(text)
             if self._chars > CELL_CHARS_MAX:
