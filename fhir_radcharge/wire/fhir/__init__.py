@@ -2,6 +2,6 @@
 
 A body is walked in this order: `strict_json` (bytes to values), `schema` (values to proven resources), `read`
 (resources to a Body), `events` with `codex` and `charge_items` (a Body to readings); and back: `write` and
-`operations` (postings to requests), `answers` (an answer to an outcome). `profile` and `destination` say what
-differs between sites, `ft1` is the map between an FT1 segment and a ChargeItem.
+`operations` (postings to requests), `answers` (an answer to an outcome). `profile`, `tables` and `destination` say
+what differs between sites; `ft1_map`, `ft1_read` and `ft1_write` go between an FT1 segment and a ChargeItem.
 """

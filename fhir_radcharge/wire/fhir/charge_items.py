@@ -31,14 +31,10 @@ def charge_events(heard: Heard, place: str, item: Node) -> list[TreatmentEvent]:
     """Return the event that a ChargeItem is; raise MessageError where it cannot be used."""
     profile = heard.sender.profile.charge_items
     if profile.how == "refuse":
-        raise MessageError(
-            place, "this sender sends no charge items", "change charge_items in its profile", "200"
-        )
+        raise MessageError(place, "this sender sends no charge items", "change charge_items in its profile", "200")
     standing = heard.sender.profile.charge_status[item["status"]]
     if standing == "refuse":
-        raise MessageError(
-            f"{place}.status", "the status is not one that this sender uses", "see its profile", "103"
-        )
+        raise MessageError(f"{place}.status", "the status is not one that this sender uses", "see its profile", "103")
     units = _units(item, place)
     if units is not None and units < 0 and standing == "done":
         return [_credit(heard, place, item, -units)]
@@ -96,9 +92,7 @@ def _units(item: Node, place: str) -> int | None:
         return None
     found = whole(quantity.get("value"))
     if found is None or found == 0 or abs(found) > 999_999 or "comparator" in quantity:
-        raise MessageError(
-            f"{place}.quantity", "the quantity is not a whole number of units", "send units", "102"
-        )
+        raise MessageError(f"{place}.quantity", "the quantity is not a whole number of units", "send units", "102")
     return found
 
 
@@ -107,15 +101,11 @@ def _reported(heard: Heard, place: str, item: Node, units: int | None) -> Report
     codes = list(dict.fromkeys(concept_codes(item["code"], profile.code_systems)))
     if len(codes) != 1:
         problem = "it has no code of a known system" if not codes else "it has two codes that may be charged"
-        raise MessageError(
-            f"{place}.code", problem, "send one billing code of a system in the profile", "103"
-        )
+        raise MessageError(f"{place}.code", problem, "send one billing code of a system in the profile", "103")
     return Reported(codes[0], modifiers_of(item, profile.modifier_url), units)
 
 
-def _activity(
-    frame: Frame, when: When, course: str | None, voided: bool, units: int | None
-) -> TreatmentEvent:
+def _activity(frame: Frame, when: When, course: str | None, voided: bool, units: int | None) -> TreatmentEvent:
     heard, item = frame.heard, frame.resource
     profile = heard.sender.profile.charge_items
     code = next(concept_codes(item["code"], profile.code_systems), None)
@@ -137,24 +127,16 @@ def _credit(heard: Heard, place: str, item: Node, units: int) -> TreatmentEvent:
     """Return the voided event that a negative quantity is, under the id of the item that it takes back."""
     profile = heard.sender.profile.charge_items
     if profile.negative == "refuse":
-        raise MessageError(
-            f"{place}.quantity", "the quantity is negative", "send entered-in-error to take back", "102"
-        )
+        raise MessageError(f"{place}.quantity", "the quantity is negative", "send entered-in-error to take back", "102")
     original = next(_originals(heard, item), None)
     if original is None:
-        raise MessageError(
-            f"{place}.partOf", "a credit does not say what it takes back", "name the charge", "101"
-        )
+        raise MessageError(f"{place}.partOf", "a credit does not say what it takes back", "name the charge", "101")
     frame = frame_of(heard, place, item, original)
     said = item.get("meta", {}).get("lastUpdated") or item.get("enteredDate") or heard.body.timestamp
     if not order(said):
-        raise MessageError(
-            f"{place}.enteredDate", "a credit does not say when it was made", "send the time", "101"
-        )
+        raise MessageError(f"{place}.enteredDate", "a credit does not say when it was made", "send the time", "101")
     revision = (order(said), *frame.base.revision[1:])
-    event = frame.event(
-        "reported", occurred(item, heard, place), {}, course=_course(heard, item), voided=True
-    )
+    event = frame.event("reported", occurred(item, heard, place), {}, course=_course(heard, item), voided=True)
     return event._replace(revision=revision, reported=_reported(heard, place, item, units))
 
 
@@ -166,11 +148,7 @@ def _originals(heard: Heard, item: Node) -> Iterator[str]:
             continue
         found = heard.body.find(link, item)
         name = identifier(found, wanted) if found is not None else None
-        said = (
-            name
-            or link.get("identifier", {}).get("value")
-            or (link.get("value") if "system" in link else None)
-        )
+        said = name or link.get("identifier", {}).get("value") or (link.get("value") if "system" in link else None)
         if said:
             yield str(said)
         elif "reference" in link and "id" in wanted and not link["reference"].startswith(("#", "urn:")):

@@ -2,8 +2,7 @@
 
 A treated fraction becomes a fraction event and one event for each way in which it was imaged. Dose is read
 only to tell radiosurgery and SBRT apart and to see whether a stopped fraction was treated; it is never
-charged. A revision that no longer states an image, or a fraction that did not happen, takes its events back by
-voided ones.
+charged. A revision that no longer states an image, or a fraction that did not happen, takes its events back.
 """
 
 from __future__ import annotations
@@ -66,9 +65,7 @@ def fraction_events(frame: Frame) -> tuple[list[TreatmentEvent], list[str]]:
     heard, resource = frame.heard, frame.resource
     standing = heard.sender.profile.procedure_status[resource["status"]]
     if standing == "refuse":
-        raise MessageError(
-            f"{frame.place}.status", "the status says nothing", "send what became of it", "103"
-        )
+        raise MessageError(f"{frame.place}.status", "the status says nothing", "send what became of it", "103")
     chain = list(above(heard, resource))
     when = started(frame)
     course = course_of(heard, resource, chain, is_course)
@@ -101,9 +98,7 @@ def started(frame: Frame) -> When:
     for name in ("performedDateTime", "occurrenceDateTime"):
         if name in resource:
             return local(resource[name], frame.heard.sender.zone, f"{frame.place}.{name}")
-    raise MessageError(
-        f"{frame.place}.performedPeriod.start", "it does not say when", "send the start", "101"
-    )
+    raise MessageError(f"{frame.place}.performedPeriod.start", "it does not say when", "send the start", "101")
 
 
 def _facts(frame: Frame, chain: Sequence[Node]) -> tuple[dict[str, Any], list[str]]:
@@ -119,9 +114,7 @@ def _facts(frame: Frame, chain: Sequence[Node]) -> tuple[dict[str, Any], list[st
     motion = heard.tables.motion_of(_concepts(resource, _MOTION), _concepts(resource, _FREE_BREATHING))
     if motion is not None:
         facts["motion"] = motion
-    planned = next(
-        (n for n in (planned_fractions(node) for node in (resource, *chain)) if n is not None), None
-    )
+    planned = next((n for n in (planned_fractions(node) for node in (resource, *chain)) if n is not None), None)
     if "technique" not in stated:
         decided = _stereotaxy(frame, facts, region, stated.get("prescribed_fractions", planned))
         if decided is not None:
@@ -160,9 +153,7 @@ def _site(heard: Heard, resource: Node, chain: Sequence[Node]) -> tuple[str | No
             *(said if isinstance(said, list) else [said]),
             *([node["location"]] if _is_volume(node) else ()),
         ]
-        rows = {
-            row.site: row for row in map(heard.tables.sites.get, filter(None, map(snomed, concepts))) if row
-        }
+        rows = {row.site: row for row in map(heard.tables.sites.get, filter(None, map(snomed, concepts))) if row}
         if len(rows) == 1:
             row = next(iter(rows.values()))
             return row.site, row.region

@@ -1,4 +1,4 @@
-"""Turns the imaging that a treated fraction states into image events, and takes back what it no longer states."""
+"""Turns the imaging that a treated fraction states into image events, and takes back the others."""
 
 from __future__ import annotations
 
@@ -51,9 +51,7 @@ def no_images(frame: Frame, when: When, course: str | None, kept: Collection[str
 
 
 def _image(heard: Heard, use: str, said: Node) -> tuple[str, str | None]:
-    concepts = [
-        one["valueCodeableConcept"] for one in said.get("extension", ()) if "valueCodeableConcept" in one
-    ]
+    concepts = [one["valueCodeableConcept"] for one in said.get("extension", ()) if "valueCodeableConcept" in one]
     code = next((code for code in map(snomed, concepts) if code is not None), None)
     own = heard.sender.profile.guidance.get(code or "") if use == "setup" else None
     if own is not None:

@@ -99,9 +99,7 @@ def patient_of(heard: Heard, resource: Node, place: str) -> str:
     reference = subject.get("reference", "")
     if wanted.reference and reference and not reference.startswith(("#", "urn:")):
         return "/".join(reference.split("/")[-2:])
-    raise MessageError(
-        f"{place}.subject", "it names no patient of a known system", "send the identifier", "204"
-    )
+    raise MessageError(f"{place}.subject", "it names no patient of a known system", "send the identifier", "204")
 
 
 def account_of(heard: Heard, resource: Node) -> str:
@@ -200,9 +198,7 @@ def above(heard: Heard, resource: Node) -> Iterator[Node]:
                 yield found
 
 
-def course_of(
-    heard: Heard, resource: Node, chain: Sequence[Node], is_course: Callable[[Node], bool]
-) -> str | None:
+def course_of(heard: Heard, resource: Node, chain: Sequence[Node], is_course: Callable[[Node], bool]) -> str | None:
     """Return the course that a resource says or belongs to; None where the body does not tell."""
     wanted = heard.sender.profile.course
     own = extension_value(resource, COURSE)
@@ -240,9 +236,7 @@ def version_of(resource: Node) -> int:
 def _locations(heard: Heard, resource: Node, session: Node | None) -> Iterator[str]:
     links = [resource.get("location"), resource.get("performingOrganization"), resource.get("costCenter")]
     if session is not None:
-        links += [one.get("location") for one in session.get("location", ())] + [
-            session.get("serviceProvider")
-        ]
+        links += [one.get("location") for one in session.get("location", ())] + [session.get("serviceProvider")]
     for link in links:
         if not link:
             continue

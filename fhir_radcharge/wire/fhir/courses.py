@@ -24,9 +24,7 @@ def course_events(frame: Frame) -> list[TreatmentEvent]:
     if reason is None:
         if frame.is_first and resource["status"] != "entered-in-error":
             return []
-        return [
-            frame.event("course_closed", started(frame), {}, suffix="/closed", course=course, voided=True)
-        ]
+        return [frame.event("course_closed", started(frame), {}, suffix="/closed", course=course, voided=True)]
     return [frame.event("course_closed", _ended(frame), {"reason": reason}, suffix="/closed", course=course)]
 
 
@@ -65,9 +63,7 @@ def _ended(frame: Frame) -> When:
         end = frame.resource.get(name, {}).get("end")
         if end is not None:
             return local(end, frame.heard.sender.zone, f"{frame.place}.{name}.end")
-    raise MessageError(
-        f"{frame.place}.performedPeriod.end", "it does not say when it ended", "send the end", "101"
-    )
+    raise MessageError(f"{frame.place}.performedPeriod.end", "it does not say when it ended", "send the end", "101")
 
 
 def _ordered(frame: Frame) -> When:

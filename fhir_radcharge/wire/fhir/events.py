@@ -78,12 +78,13 @@ class _Gathered:
 def _reader(entry: Entry) -> Reader | None:
     """Return what reads a resource of this type and code; None where it only stands beside others."""
     resource = entry.resource
-    kind = resource["resourceType"]
+    kind: str = resource["resourceType"]
     if kind == "ChargeItem":
         return _charge_item
     if kind == "Procedure":
         code: str = snomed(resource.get("code")) or ""
-        return _PROCEDURES.get(code, _other)
+        reader: Reader = _PROCEDURES.get(code, _other)
+        return reader
     if kind == "ServiceRequest" and codex.is_course(resource):
         return _planned_course
     return None

@@ -26,6 +26,9 @@ OFFSETS: Final = f"{BASE}charge-offsets"
 BILL: Final = f"{BASE}bill"
 PACKAGED: Final = f"{BASE}packaged"
 PLACE_OF_SERVICE: Final = f"{BASE}place-of-service"
+EXTENDED_PRICE: Final = f"{BASE}extended-price"
+PERFORMING_LOCATION: Final = f"{BASE}performing-location"
+ORDERED_BY: Final = f"{BASE}ordered-by"
 DIRECTION: Final = f"{BASE}transaction-type"
 BATCH: Final = f"{BASE}transaction-batch"
 
@@ -44,9 +47,7 @@ def said_facts(node: Node, kind: str, zone: Zone, place: str) -> dict[str, Any]:
         where = f"{place}.extension[{index}]"
         name = url[len(FACT) :].replace("-", "_")
         if name not in names.NAMES:
-            raise MessageError(
-                where, "the fact is not one that a rule may ask", "use a name of docs/fhir.md", "103"
-            )
+            raise MessageError(where, "the fact is not one that a rule may ask", "use a name of docs/fhir.md", "103")
         if name in allowed:
             _add(found, name, _value(one), zone, where)
     return found

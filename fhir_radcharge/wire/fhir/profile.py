@@ -21,9 +21,7 @@ ChargeStatus = Literal[
 ]  # fmt: skip
 
 
-ActivityKind = Literal[
-    "fraction", "guidance", "port_image", "exam", "physics_check", "service", "course_closed"
-]
+ActivityKind = Literal["fraction", "guidance", "port_image", "exam", "physics_check", "service", "course_closed"]
 
 
 class Activity(Strict):

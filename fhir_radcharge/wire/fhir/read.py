@@ -58,9 +58,7 @@ def release_of(fhir_version: str | None, default: Release = "R4") -> Release:
         return default
     found = _RELEASES.get(fhir_version)
     if found is None:
-        raise MessageError(
-            "fhirVersion", "the release is not one that is read here", "send 4.0, 4.3 or 5.0", "203"
-        )
+        raise MessageError("fhirVersion", "the release is not one that is read here", "send 4.0, 4.3 or 5.0", "203")
     return found
 
 
@@ -86,9 +84,7 @@ def read(raw: bytes, release: Release = "R4", bytes_max: int = strict_json.BYTES
     return Body(release, "single", "", "", (entry,), (), _index((entry,)))
 
 
-def problems(
-    raw: bytes, release: Release = "R4", bytes_max: int = strict_json.BYTES_MAX
-) -> tuple[MessageError, ...]:
+def problems(raw: bytes, release: Release = "R4", bytes_max: int = strict_json.BYTES_MAX) -> tuple[MessageError, ...]:
     """Return all that is wrong with a body, at most PROBLEMS_MAX; empty if it can be used."""
     try:
         root = strict_json.loads(raw, bytes_max)
@@ -126,9 +122,7 @@ def _kind(node: Any, place: str) -> str:
         raise MessageError(place, "it is not a JSON object", "send one FHIR resource", "207")
     kind = node.get("resourceType")
     if not isinstance(kind, str):
-        raise MessageError(
-            f"{place}.resourceType", "the resource does not say its type", "send resourceType", "101"
-        )
+        raise MessageError(f"{place}.resourceType", "the resource does not say its type", "send resourceType", "101")
     return kind
 
 
@@ -168,9 +162,7 @@ def _entries(root: Mapping[str, Any], release: Release) -> tuple[list[Entry], li
 
 
 def _unread(place: str) -> MessageError:
-    return MessageError(
-        place, "a deletion or patch is not read", "send the resource as entered-in-error", "200"
-    )
+    return MessageError(place, "a deletion or patch is not read", "send the resource as entered-in-error", "200")
 
 
 def _resource_problems(resource: Any, place: str, release: Release) -> Iterator[MessageError]:
@@ -205,9 +197,7 @@ def _dangling(resource: Any, place: str, urls: set[str]) -> list[MessageError]:
         else:
             known = True
         if not known:
-            found.append(
-                MessageError(path, "the reference finds nothing in the Bundle", "send what it names", "204")
-            )
+            found.append(MessageError(path, "the reference finds nothing in the Bundle", "send what it names", "204"))
     return found
 
 

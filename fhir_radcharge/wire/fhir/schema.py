@@ -158,9 +158,7 @@ def _at_most_one(members: list[str]) -> list[dict[str, Any]]:
     }}]  # fmt: skip
 
 
-def _element(
-    annotation: Any, metadata: list[Any], said: Mapping[str, Any], waiting: list[str]
-) -> dict[str, Any]:
+def _element(annotation: Any, metadata: list[Any], said: Mapping[str, Any], waiting: list[str]) -> dict[str, Any]:
     leaf, listed = _leaf(annotation)
     if leaf is None and metadata:
         leaf = metadata[0]
@@ -248,9 +246,7 @@ _KINDS: Final[Mapping[str, tuple[str, str, str]]] = {
 
 def _problem(place: str, error: Any) -> MessageError:
     kind = type(error.kind).__name__.removeprefix("ValidationErrorKind_")
-    problem, remedy, code = _KINDS.get(
-        kind, ("the value has not the form of its type", "send the FHIR type", "102")
-    )
+    problem, remedy, code = _KINDS.get(kind, ("the value has not the form of its type", "send the FHIR type", "102"))
     if kind == "Required":
         problem = f"the required element `{error.kind.property}` is missing"
     return MessageError(_path(place, error.instance_path), problem, remedy, code)
