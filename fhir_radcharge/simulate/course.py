@@ -86,7 +86,9 @@ class _Teller:
         stopped = len(planned) > 1 and chance.happens(odd.stopped)
         if stopped:
             planned = planned[:chance.between(1, len(planned) - 1)]
-        if self.chart.room.setting == "hospital" and chance.happens(odd.inpatient):
+        # The coding rules are silent on whether a port image of a stay uses up its group: none is simulated.
+        admits = self.chart.room.setting == "hospital" and not self.pathway.ports
+        if admits and chance.happens(odd.inpatient):
             begin = chance.between(1, len(planned))
             self.stay = range(begin, begin + 5)
         self._plan(first)

@@ -19,6 +19,10 @@ from fhir_radcharge.simulate.said import Chart, Said, moment
 _NEW = date(2026, 1, 1)  # on this date the delivery and guidance codes changed
 _COUNTED = ("2d", "3d", "imrt", "electron", "proton")  # what weekly management counts
 _CHECKED = (*_COUNTED, "sbrt", "srs_linac", "hdr")  # what weekly physics counts
+_CLOSED = (
+    "2025-05-26", "2025-07-04", "2025-09-01", "2025-11-27", "2025-12-25", "2026-01-01", "2026-05-25",
+    "2026-07-03", "2026-09-07", "2026-11-26", "2026-12-25",
+)
 
 
 class Line(NamedTuple):
@@ -68,7 +72,7 @@ class _Facts:
         fractions = self.of("fraction")
         self.sessions = [one for one in fractions if one.facts.get("beam", True)]
         self.cancelled = {one.day for one in fractions} - {one.day for one in self.sessions}
-        self.closings = [_start(one) for one in self.of("course_closed")] or self._grace(as_of)
+        self.closings = sorted([*(_start(one) for one in self.of("course_closed")), *self._grace(as_of)])
 
     def of(self, kind: str) -> list[Said]:
         """Return the events of a kind in the order of service."""
@@ -79,15 +83,15 @@ class _Facts:
         return [one for one in self.sessions if one.facts["technique"] in techniques]
 
     def _grace(self, as_of: date) -> list[int]:
-        """Return the closing of a course that nobody closed: three business days after its last fraction."""
+        """Return the closing that needs no message: three business days after the last prescribed session."""
         if len(self.sessions) < self.chart.prescribed:
             return []
         day = self.sessions[self.chart.prescribed - 1].day
         for _ in range(3):
             day += timedelta(days=1)
-            while day.weekday() > 4:
+            while day.weekday() > 4 or f"{day:%Y-%m-%d}" in _CLOSED:
                 day += timedelta(days=1)
-        return [moment(day, 0)] if day <= as_of else []
+        return [moment(day, 24 * 60)] if day <= as_of else []
 
 
 def _start(one: Said) -> int:

@@ -1,0 +1,1 @@
+"""A world in which everything goes wrong on purpose, from a seed, and nothing may be lost or charged twice."""
