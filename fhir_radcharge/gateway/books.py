@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from fhir_radcharge.engine import Heard, Outcome, Send
-from fhir_radcharge.errors import LedgerError, RadchargeError
+from fhir_radcharge.errors import LedgerError
 from fhir_radcharge.gateway.logs import log
 from fhir_radcharge.gateway.pace import EVEN, Pace, Slices
 from fhir_radcharge.gateway.roles import Bookkeeper, Carrier, Ledger, OpenBooks, Speaker, Verb
@@ -97,6 +97,8 @@ class Books:
         self._slices = Slices(pace)
         self._failures = 0
         self.storage_ok = True
+        self.kept = 0
+        self.commits = 0
 
     # What the event loop calls.
 
@@ -216,10 +218,13 @@ class Books:
                 engine.settle(self._outcomes)
             sends = self._taken(engine)
         assert len(answers) == len(batch.heard), "an engine answers every message that it was given"
+        self.commits += 1
         if batch.heard:
+            self.kept += len(batch.heard)
             self._backlog = True
         self._outcomes = []
         self._hand_back(_Back(_dealt(batch.told, answers), [], self._given(sends)))
+        batch.told = []  # a failure of what follows is not theirs any more
 
     def _taken(self, engine: Bookkeeper) -> list[tuple[Carrier, list[Send]]]:
         """Ask for the next send of each free lane; lanes are crossed off only when this is committed."""
@@ -256,10 +261,10 @@ class Books:
         try:
             with ledger.transaction():
                 result = asked.verb(engine, asked.args)
-        except (RadchargeError, ValueError, KeyError, TypeError) as error:
+        except LedgerError:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, it belongs to the one who asked
             self._on_loop(_fail, asked.reply, error)
-            if isinstance(error, LedgerError):
-                raise
             return
         self._backlog = True
         self._hungry.update(self._free)
