@@ -64,6 +64,8 @@ def _of_structure(message: Message, version: str) -> Iterator[Finding]:
     if not trigger and structure(version, kind) is None:
         yield Finding("MSH-9", "warning", "201", "there is no trigger event; EVN-1 or P03 is taken")
         trigger = er7.text(message, message.first("EVN"), 1).strip() or "P03"
+    if "_" in kind:
+        yield Finding("MSH-9", "warning", "200", "the structure stands where type and trigger belong")
     candidates = (f"{kind}_{trigger}", declared, kind)
     name = next((n for n in candidates if n and structure(version, n) is not None), "")
     if not name:
@@ -174,14 +176,17 @@ def _of_segment(segment: list[str], place: str, rules: SegmentRules, d: Delimite
         if number >= size or not segment[number]
     ]
     marked = _marks(d).search
+    again = d.repetition or "\r"  # which no value can hold
     for value, rule in zip(segment, rules.by_number, strict=False):
         # Almost every field is plain or has nothing to be judged by, so the close look is rare.
         if not value or rule is None:
             continue
-        if value.isalnum() or marked(value) is None:
-            suspect = rule.plain != () and _fails(value, rule)
+        if not rule.leaves:
+            suspect = not rule.repeats and again in value
+        elif value.isalnum() or marked(value) is None:
+            suspect = _fails(value, rule)
         else:
-            suspect = rule.leaves != () or not rule.repeats
+            suspect = True
         if suspect:
             found += _of_field(value, f"{place}-{rule.number}", rule, d)
     unknown = [number for number in range(rules.highest + 1, size) if segment[number]]
@@ -203,21 +208,23 @@ def _fails(value: str, rule: FieldRule) -> bool:
     return False
 
 
-def _of_field(value: str, place: str, rule: FieldRule, d: Delimiters) -> Iterator[Finding]:
+def _of_field(value: str, place: str, rule: FieldRule, d: Delimiters) -> list[Finding]:
+    found: list[Finding] = []
     parts = er7.repetitions(value, d)
     if len(parts) > 1 and not rule.repeats:
-        yield Finding(place, "error", "102", "the field does not repeat")
+        found.append(Finding(place, "error", "102", "the field does not repeat"))
     for n, repetition in enumerate(parts, 1):
         components = er7.components(repetition, d)
-        for leaf in rule.leaves:
-            if leaf.component > len(components):
-                break
-            component = components[leaf.component - 1]
-            if component and (problem := _problem(component, leaf, d)):
-                where = place + (f"[{n}]" if len(parts) > 1 else "")
-                where += f".{leaf.component}" if len(components) > 1 else ""
-                severity: Severity = "warning" if leaf.table else "error"
-                yield Finding(where, severity, "103" if leaf.table else "102", problem)
+        for number, (component, leaves) in enumerate(zip(components, rule.leaves, strict=False), 1):
+            if not component or not leaves:
+                continue
+            for leaf in leaves:
+                if problem := _problem(component, leaf, d):
+                    where = place + (f"[{n}]" if len(parts) > 1 else "")
+                    where += f".{number}" if len(components) > 1 else ""
+                    severity: Severity = "warning" if leaf.table else "error"
+                    found.append(Finding(where, severity, "103" if leaf.table else "102", problem))
+    return found
 
 
 def _problem(component: str, leaf: Leaf, d: Delimiters) -> str:

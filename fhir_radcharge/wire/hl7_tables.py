@@ -27,9 +27,8 @@ class Node(NamedTuple):
 
 
 class Leaf(NamedTuple):
-    """What the value at one component and sub-component must look like."""
+    """What the value at one sub-component must look like."""
 
-    component: int
     subcomponent: int
     check: Check
     table: str  # the HL7 table whose values `check` knows; "" for a data type
@@ -42,7 +41,7 @@ class FieldRule(NamedTuple):
     required: bool
     repeats: bool
     plain: tuple[Check, ...]  # the checks of a value without components
-    leaves: tuple[Leaf, ...]
+    leaves: tuple[tuple[Leaf, ...], ...]  # by component, from the first
 
 
 class SegmentRules(NamedTuple):
@@ -69,11 +68,7 @@ def segment_rules(version: str, name: str) -> SegmentRules | None:
     rules = tuple(_field_rules(reference[1], version))
     earlier = VERSIONS[: VERSIONS.index(version) + 1]
     highest = max(
-        (
-            _number(child[0])
-            for past in earlier
-            for child in (_reference(name, "Segment", past) or ("", ()))[1]
-        ),
+        (_number(child[0]) for past in earlier for child in (_reference(name, "Segment", past) or ("", ()))[1]),
         default=0,
     )
     # MSH-1 and MSH-2 are the delimiters, which were judged when the message was read.
@@ -128,36 +123,40 @@ def _field_rules(children: Sequence[Any], version: str) -> Iterator[FieldRule]:
         withdrawn = title in seen and VERSIONS.index(version) >= VERSIONS.index("2.6")
         seen.add(title)
         if not withdrawn:
-            leaves = tuple(_leaves(name, reference, version))
-            plain = tuple(leaf.check for leaf in leaves if leaf.component == leaf.subcomponent == 1)
+            leaves = _leaves(name, reference, version)
+            plain = tuple(leaf.check for leaf in leaves[0] if leaf.subcomponent == 1) if leaves else ()
             yield FieldRule(_number(name), least > 0, most != 1, plain, leaves)
 
 
-def _leaves(name: str, reference: Sequence[Any], version: str) -> Iterator[Leaf]:
-    """Yield the checks of a field: of its own type, its components' and theirs in turn."""
+def _leaves(name: str, reference: Sequence[Any], version: str) -> tuple[tuple[Leaf, ...], ...]:
+    """Return the checks of a field by component; () if there are none."""
+    kind, children, datatype, _, table, *_ = reference
     if name == "FT1_6":
-        yield Leaf(1, 1, _member(TRANSACTION_TYPES, "0017"), "0017")
+        return ((Leaf(1, _member(TRANSACTION_TYPES, "0017"), "0017"),),)
+    if datatype in CHECKS or kind == "leaf":
+        found = [tuple(_leaf(1, datatype, table, version))]
+    else:
+        found = [tuple(_component(part[1], version)) for part in children or ()]
+    while found and not found[-1]:
+        found.pop()
+    return tuple(found)
+
+
+def _component(reference: Sequence[Any], version: str) -> Iterator[Leaf]:
     kind, children, datatype, _, table, *_ = reference
     if datatype in CHECKS or kind == "leaf":
-        yield from _leaf(1, 1, datatype, table, version)
+        yield from _leaf(1, datatype, table, version)
         return
-    for component, part in enumerate(children or (), 1):
-        inner_kind, inner, inner_type, _, inner_table, *_ = part[1]
-        if inner_type in CHECKS or inner_kind == "leaf":
-            yield from _leaf(component, 1, inner_type, inner_table, version)
-            continue
-        for subcomponent, leaf in enumerate(inner or (), 1):
-            yield from _leaf(component, subcomponent, leaf[1][2], leaf[1][4], version)
+    for subcomponent, part in enumerate(children or (), 1):
+        yield from _leaf(subcomponent, part[1][2], part[1][4], version)
 
 
-def _leaf(
-    component: int, subcomponent: int, datatype: str, table: str | None, version: str
-) -> Iterator[Leaf]:
+def _leaf(subcomponent: int, datatype: str, table: str | None, version: str) -> Iterator[Leaf]:
     check = CHECKS.get(datatype)
     if check is not None:
-        yield Leaf(component, subcomponent, check, "")
+        yield Leaf(subcomponent, check, "")
     elif datatype == "ID" and table and (values := _values(table, version)):
-        yield Leaf(component, subcomponent, _member(values, table[-4:]), table[-4:])
+        yield Leaf(subcomponent, _member(values, table[-4:]), table[-4:])
 
 
 @lru_cache(maxsize=2048)
