@@ -14,7 +14,7 @@ from fhir_radcharge.errors import TableError
 from fhir_radcharge.model import Kind
 from fhir_radcharge.strict_yaml import Code, Row, Strict, line_of, parse, typed, validated
 from fhir_radcharge.wire.facts import COUNTS, FLAGS, NAMES, VOCABULARY, converter
-from fhir_radcharge.wire.paths import Parts, all_of, captured, first_of, keyed, names_in, parts_of, template
+from fhir_radcharge.wire.paths import Parts, all_of, captured, first_of, keyed, names_in, parts_of, present, template
 from fhir_radcharge.wire.sender import (
     Activity,
     Direction,
@@ -29,7 +29,8 @@ from fhir_radcharge.wire.sender import (
 )
 from fhir_radcharge.zones import zone_named
 
-_SHARED = frozenset({"MSH", "EVN", "PID", "PD1", "PV1", "PV2"})
+# Segments of the message as a whole; an IN1 that a P11 gives to one FT1 is noticed when it is read.
+_SHARED = frozenset({"MSH", "EVN", "PID", "PD1", "PV1", "PV2", "IN1", "IN2", "IN3", "GT1"})
 _LINE_NAMES = frozenset({"course"})
 
 
@@ -287,7 +288,11 @@ class _Compiler:
         for item in self.profile.requires:
             if not paths[item]:
                 self._say(self._line("requires"), f"{item} is required and `line` names no path for it")
-        return tuple(Lacking(item, self._first(paths[item], "line")) for item in self.profile.requires)
+        for item in self.profile.requires:
+            self._first(paths[item], "line")
+        if self.problems:
+            return ()
+        return tuple(Lacking(item, present(paths[item])) for item in self.profile.requires)
 
     def _texts(self) -> dict[str, tuple[TextSource, ...]]:
         likes: dict[Parts, list[Like]] = {}

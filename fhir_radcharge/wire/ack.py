@@ -68,7 +68,7 @@ def header(raw: bytes) -> Header:
         _leaf(parts[3], delimiters), _leaf(parts[4], delimiters),
         _leaf(parts[5], delimiters), _leaf(parts[6], delimiters), parts[7],
         *_three(parts[9], delimiters),
-        _leaf(parts[10], delimiters), _leaf(parts[11], delimiters), _leaf(parts[12], delimiters),
+        _whole(parts[10], delimiters), _leaf(parts[11], delimiters), _leaf(parts[12], delimiters),
         parts[15].strip(), parts[16].strip(),
     )  # fmt: skip
 
@@ -154,10 +154,15 @@ def _leaf(field: str, d: Delimiters) -> str:
     for mark in (d.repetition, d.component, d.subcomponent):
         if mark and mark in leaf:
             leaf = leaf.partition(mark)[0]
-    if not leaf.isascii():
+    return _whole(leaf, d)
+
+
+def _whole(field: str, d: Delimiters) -> str:
+    """Return a field decoded, and not split: a control id has no components, even if it looks like it."""
+    if not field.isascii():
         with suppress(UnicodeDecodeError):
-            leaf = leaf.encode("latin-1").decode("utf-8")
-    return er7.unescape(leaf, d).strip()
+            field = field.encode("latin-1").decode("utf-8")
+    return er7.unescape(field, d).strip()
 
 
 def _three(field: str, d: Delimiters) -> tuple[str, str, str]:

@@ -97,16 +97,16 @@ def _shared(
         raise MessageError("PID-3", "the patient's id is missing", f"send it where {sender.file} says", "101")
     notices: list[str] = []
     return Shared(
-        sender=sender,
-        settings=site.settings,
-        plans=site.payers,
-        number=number,
-        patient_class=_patient_class(scope, sender),
-        payer=payer_of(scope, sender, site.payers, notices),
-        revision_time=None if sender.revision_per_line else revision_time(scope, sender),
-        swapped=len(header) > 12 and header[12] == "2.1",
-        notices=notices,
-        seen={},
+        sender,
+        site.settings,
+        site.payers,
+        number,
+        _patient_class(scope, sender),
+        payer_of(scope, sender, site.payers, notices),
+        None if sender.revision_per_line else revision_time(scope, sender),
+        len(header) > 12 and header[12] == "2.1",
+        notices,
+        {},
     )
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from datetime import date
-from hashlib import blake2b
 from typing import Any, NamedTuple
+from zlib import crc32
 
 from fhir_radcharge.errors import MessageError
 from fhir_radcharge.model import Kind, PatientClass, Place, Reported, TreatmentEvent
@@ -37,7 +37,7 @@ class Shared(NamedTuple):
     revision_time: int | None
     swapped: bool
     notices: list[str]
-    seen: dict[str, tuple[bool, bytes, int]]
+    seen: dict[str, tuple[bool, str, int]]
 
 
 def event_of(scope: Scope, group: list[list[str]], position: int, shared: Shared) -> TreatmentEvent | None:
@@ -54,14 +54,14 @@ def event_of(scope: Scope, group: list[list[str]], position: int, shared: Shared
         shared.notices.append("line_ignored: another line says it")
         return None
     id_ = sender.id(scope)
-    digest = _digest(group)
+    content = _content(group)
     if not id_:
         raise MessageError(sender.id_place, "the event's id is missing", "send an id that no other event has", "101")
-    if _repeats(id_, voided, digest, position, shared):
+    if _repeats(id_, voided, content, position, shared):
         return None
     units = abs(units)
     _refuse_units(activity.kind, units, voided, sender)
-    return _event(scope, shared, activity, activity.kind, id_, units, voided, (position, digest))
+    return _event(scope, shared, activity, activity.kind, id_, units, voided, (position, crc32(content.encode())))
 
 
 def payer_of(scope: Scope, sender: Sender, plans: Plans, notices: list[str]) -> str:
@@ -96,7 +96,7 @@ def _event(
     id_: str,
     units: int,
     voided: bool,
-    content: tuple[int, bytes],
+    content: tuple[int, int],
 ) -> TreatmentEvent:
     sender = shared.sender
     moment = _start(scope, sender)
@@ -189,13 +189,13 @@ def _refuse_units(kind: Kind, units: int, voided: bool, sender: Sender) -> None:
     raise MessageError(sender.quantity_place, problem, "send one line of one unit for each", "207")
 
 
-def _repeats(id_: str, voided: bool, digest: bytes, position: int, shared: Shared) -> bool:
+def _repeats(id_: str, voided: bool, content: str, position: int, shared: Shared) -> bool:
     """Say whether this line repeats an earlier one of the message; raise if the id is used for two events."""
     earlier = shared.seen.get(id_)
-    shared.seen[id_] = (voided, digest, position)
+    shared.seen[id_] = (voided, content, position)
     if earlier is None or earlier[0] != voided:
         return False
-    if earlier[1] == digest:
+    if earlier[1] == content:
         shared.notices.append("line_repeated")
         return True
     raise MessageError(
@@ -274,17 +274,19 @@ def _place(scope: Scope, day: date, shared: Shared) -> Place:
 
 
 def _lacks(scope: Scope, sender: Sender) -> frozenset[str]:
-    missing = [lacking.item for lacking in sender.lacking if not lacking.read(scope)]
+    missing = [lacking.item for lacking in sender.lacking if not lacking.told(scope)]
     return frozenset(missing) if missing else _NOTHING_LACKS
 
 
-def _digest(group: list[list[str]]) -> bytes:
+def _content(group: list[list[str]]) -> str:
     """Return what tells two sayings about one event apart; the set id is a counter and not part of it."""
-    lines = ["|".join(segment[2:] if segment[0] == "FT1" else segment) for segment in group]
-    return blake2b("\r".join(lines).encode(), digest_size=8).digest()
+    text = "|".join(group[0][2:])
+    for segment in group[1:]:
+        text += "\r" + "|".join(segment)
+    return text
 
 
-def _revision(scope: Scope, shared: Shared, content: tuple[int, bytes]) -> tuple[Any, ...]:
+def _revision(scope: Scope, shared: Shared, content: tuple[int, int]) -> tuple[Any, ...]:
     """Return what orders the sayings: number, time, place in the message, content; never the arrival."""
     sender = shared.sender
     time = shared.revision_time
@@ -297,4 +299,4 @@ def _revision(scope: Scope, shared: Shared, content: tuple[int, bytes]) -> tuple
             problem = "the revision number is missing" if not text else "the revision number is not a whole number"
             raise MessageError("line.revision", problem, f"send it where {sender.file} says", "101")
         number = int(text)
-    return number, time, content[0], content[1].hex()
+    return number, time, content[0], content[1]

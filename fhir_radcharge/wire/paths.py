@@ -108,6 +108,22 @@ def leaf(raw: str, d: Delimiters, component: int = 1, subcomponent: int = 1) -> 
     return (unescape(raw, d) if mark and mark in raw else raw).strip()
 
 
+def first_leaf(raw: str, d: Delimiters) -> str:
+    """Return the first decoded value of a field; most fields hold nothing else, and most values no delimiter."""
+    _, component, repetition, escape, subcomponent, _ = d
+    if component:
+        raw = raw.partition(component)[0]
+    if raw.isalnum():
+        return raw
+    if repetition and repetition in raw:
+        raw = raw.partition(repetition)[0]
+    if subcomponent and subcomponent in raw:
+        raw = raw.partition(subcomponent)[0]
+    if raw == NULL:
+        return ""
+    return (unescape(raw, d) if escape and escape in raw else raw).strip()
+
+
 def whole(raw: str, d: Delimiters) -> str:
     """Return all components of one repetition, decoded and joined by ^, without empty ones at the end."""
     mark = d.component
@@ -150,6 +166,22 @@ def first_of(paths: Sequence[str]) -> Read:
     return read
 
 
+def present(paths: Sequence[str]) -> Callable[[Scope], bool]:
+    """Return a function that says whether any of the paths holds anything."""
+    read = first_of(paths)
+    fields = [parts.field for path in paths if (parts := parts_of(path)) and parts.segment == "FT1"]
+    likely = fields[0] if fields and paths[0].endswith(f"-{fields[0]}.1") else 0
+
+    def told(scope: Scope) -> bool:
+        # A first character that is a letter or digit is neither a delimiter, a blank nor the explicit null.
+        ft1 = scope.ft1
+        if likely and likely < len(ft1) and ft1[likely][:1].isalnum():
+            return True
+        return bool(read(scope))
+
+    return told
+
+
 def all_of(path: str) -> Callable[[Scope], tuple[str, ...]]:
     """Return a function that reads the first component of every repetition of a field, empty ones left out."""
     parts = parts_of(path)
@@ -162,11 +194,11 @@ def all_of(path: str) -> Callable[[Scope], tuple[str, ...]]:
         raw = fields[field] if fields is not None and field < len(fields) else ""
         if not raw:
             return ()
+        if raw.isalnum():
+            return (raw,)
         d = scope.delimiters
-        if d.repetition and d.repetition in raw:
-            return tuple([value for piece in raw.split(d.repetition) if (value := leaf(piece, d))])
-        value = leaf(raw, d)
-        return (value,) if value else ()
+        pieces = raw.split(d.repetition) if d.repetition else [raw]
+        return tuple([value for piece in pieces if (value := first_leaf(piece, d))])
 
     return read
 
@@ -216,21 +248,51 @@ def _captured_reader(name: str) -> Read:
 
 def _key_reader(name: str) -> Read:
     def read(scope: Scope) -> str:
-        raw = scope.keys.get(name)
-        return leaf(raw, scope.delimiters) if raw else ""
+        raw = scope.keys.get(name, "")
+        return raw if raw.isalnum() or not raw else first_leaf(raw, scope.delimiters)
 
     return read
 
 
 def _observed_reader(name: str) -> Read:
     def read(scope: Scope) -> str:
-        raw = scope.observed.get(name)
-        return leaf(raw, scope.delimiters) if raw else ""
+        raw = scope.observed.get(name, "")
+        return raw if raw.isalnum() or not raw else first_leaf(raw, scope.delimiters)
 
     return read
 
 
 def _field_reader(parts: Parts) -> Read:
+    if not parts.key and parts[2:5] == (1, 1, 1):
+        return _first_reader_of_ft1(parts.field) if parts.segment == "FT1" else _first_reader(parts)
+    return _any_reader(parts)
+
+
+def _first_reader_of_ft1(field: int) -> Read:
+    def read(scope: Scope) -> str:
+        try:
+            raw = scope.ft1[field]
+        except IndexError:
+            return ""
+        return raw if raw.isalnum() or not raw else first_leaf(raw, scope.delimiters)
+
+    return read
+
+
+def _first_reader(parts: Parts) -> Read:
+    segment, field = parts.segment, parts.field
+
+    def read(scope: Scope) -> str:
+        fields = scope.own.get(segment) or scope.named.get(segment)
+        if fields is None or field >= len(fields):
+            return ""
+        raw = fields[field]
+        return raw if raw.isalnum() or not raw else first_leaf(raw, scope.delimiters)
+
+    return read
+
+
+def _any_reader(parts: Parts) -> Read:
     segment, field, component, subcomponent, repetition, key, equals = parts
 
     def read(scope: Scope) -> str:

@@ -80,7 +80,7 @@ class Lacking(NamedTuple):
     """An item that a chargeable line must carry, and where it stands."""
 
     item: str
-    read: Read
+    told: Callable[[Scope], bool]
 
 
 @dataclass(frozen=True, slots=True)

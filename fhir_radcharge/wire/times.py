@@ -16,6 +16,7 @@ from fhir_radcharge.errors import MessageError
 MINUTES = 1440
 _DAYS: dict[str, date] = {}
 _DAYS_MAX = 20_000
+_CLOCK = {f"{hour:02d}{minute:02d}": hour * 60 + minute for hour in range(24) for minute in range(60)}
 
 
 class Edge(NamedTuple):
@@ -64,12 +65,14 @@ def read_moment(text: str, zone: Zone, place: str) -> Moment:
         return Moment(read_day(text, place), None)
     stamp, offset = _split_offset(text, place)
     day, minute = read_day(stamp[:8], place), _minute(stamp, place)
+    ordinal = day.toordinal()
     if offset is None:
-        _refuse_odd(day, minute, zone, place)
+        if ordinal in zone.edges:
+            _refuse_odd(zone.edges[ordinal], minute, place)
         return Moment(day, minute)
-    utc = day.toordinal() * MINUTES + minute - offset
+    utc = ordinal * MINUTES + minute - offset
     local = utc + zone.offsets[bisect_right(zone.starts, utc) - 1]
-    if local // MINUTES == day.toordinal():
+    if local // MINUTES == ordinal:
         return Moment(day, local % MINUTES)
     return Moment(date.fromordinal(local // MINUTES), local % MINUTES)
 
@@ -80,43 +83,47 @@ def read_order(text: str, zone: Zone, place: str) -> int:
     Of a clock time that occurs twice the first is meant here: no date of service depends on it.
     """
     stamp, offset = _split_offset(text, place)
-    day = read_day(stamp[:8], place)
-    minute = _minute(stamp, place) if len(stamp) > 8 else 0
-    utc = day.toordinal() * MINUTES + minute
+    local = read_day(stamp[:8], place).toordinal() * MINUTES
+    if len(stamp) > 8:
+        local += _minute(stamp, place)
     if offset is None:
-        index = bisect_right(zone.starts, utc - zone.offsets[bisect_right(zone.starts, utc) - 1]) - 1
-        offset = zone.offsets[index]
-    whole, _, fraction = stamp[12:].partition(".")
-    if (whole and not whole.isdigit()) or (fraction and not fraction.isdigit()):
-        raise MessageError(place, "is not a time", "send YYYYMMDDHHMMSS", "102")
-    micros = int((fraction + "000000")[:6])
-    return ((utc - offset) * 60 + int(whole or 0)) * 1_000_000 + micros
+        # The offset before a change is tried first, so that of two equal clock times the first is meant.
+        offset = zone.offsets[bisect_right(zone.starts, local - MINUTES // 2) - 1]
+        offset = zone.offsets[bisect_right(zone.starts, local - offset) - 1]
+    seconds = stamp[12:]
+    if len(seconds) <= 2:
+        return ((local - offset) * 60 + int(seconds or 0)) * 1_000_000
+    return ((local - offset) * 60 + int(seconds[:2])) * 1_000_000 + int((seconds[3:] + "000000")[:6])
 
 
 def _split_offset(text: str, place: str) -> tuple[str, int | None]:
-    for sign, factor in (("-", 1), ("+", -1)):
-        stamp, found, shift = text.partition(sign)
-        if found:
-            if len(shift) != 4 or not (shift.isascii() and shift.isdigit()):
-                raise MessageError(place, "has an offset that is not four digits", "send +HHMM or -HHMM", "102")
-            return stamp, -factor * (int(shift[:2]) * 60 + int(shift[2:]))
-    return text, None
+    if text.isdigit():
+        return text, None
+    stamp, offset = text[:-5], text[-5:]
+    if offset[:1] not in ("-", "+"):
+        return text, None
+    digits = offset[1:]
+    if len(digits) != 4 or not (digits.isascii() and digits.isdigit()):
+        raise MessageError(place, "has an offset that is not four digits", "send +HHMM or -HHMM", "102")
+    minutes = int(digits[:2]) * 60 + int(digits[2:])
+    return stamp, -minutes if offset[0] == "-" else minutes
 
 
 def _minute(stamp: str, place: str) -> int:
-    clock = stamp[8:12]
-    if len(clock) != 4 or not (stamp[8:].replace(".", "", 1).isdigit() and stamp.isascii()):
+    minute = _CLOCK.get(stamp[8:12])
+    seconds = stamp[12:]
+    if minute is None or (seconds and not _are_seconds(seconds)):
         raise MessageError(place, "is not a time", "send YYYYMMDDHHMM[SS] or a date alone", "102")
-    hour, minute = int(clock[:2]), int(clock[2:])
-    if hour > 23 or minute > 59:
-        raise MessageError(place, "is not a time of day", "send hours 00 to 23 and minutes 00 to 59", "102")
-    return hour * 60 + minute
+    return minute
 
 
-def _refuse_odd(day: date, minute: int, zone: Zone, place: str) -> None:
-    edges = zone.edges.get(day.toordinal())
-    if edges is None:
-        return
+def _are_seconds(text: str) -> bool:
+    if len(text) == 2:
+        return text.isascii() and text.isdigit()
+    return text.isascii() and text[:2].isdigit() and text[2] == "." and text[3:].isdigit() if len(text) > 3 else False
+
+
+def _refuse_odd(edges: tuple[Edge, ...], minute: int, place: str) -> None:
     for edge in edges:
         if edge.first <= minute < edge.end:
             problem = (
