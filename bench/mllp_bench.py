@@ -103,7 +103,8 @@ async def send_all(told: Door1) -> tuple[float, list[float]]:
     for n in range(told.connections):
         done = loop.create_future()
         share = range(n, told.messages, told.connections)
-        _, sender = await loop.create_connection(lambda s=share, d=done: Sender(told, s, times, d), "127.0.0.1", told.port)
+        sender = Sender(told, share, times, done)
+        await loop.create_connection(lambda one=sender: one, "127.0.0.1", told.port)
         senders.append(sender)
         ends.append(done)
     began = time.perf_counter()
@@ -229,8 +230,8 @@ def table(pipe: Pipe, folder: Path, connections: int, messages: int, rounds: int
     rates = sorted(one.rate for one in found)
     seconds = messages / middle[0]
     print(
-        f"{connections:>11} {middle[0]:>11,.0f} {rates[0]:>9,.0f}..{rates[-1]:<9,.0f} {middle[1]:>7.2f} {middle[2]:>7.2f}"
-        f" {middle[3]:>7.1f} {messages / middle[4]:>11.1f} {middle[5] / seconds:>9,.0f}"
+        f"{connections:>11} {middle[0]:>11,.0f} {rates[0]:>9,.0f}..{rates[-1]:<9,.0f} {middle[1]:>7.2f}"
+        f" {middle[2]:>7.2f} {middle[3]:>7.1f} {messages / middle[4]:>11.1f} {middle[5] / seconds:>9,.0f}"
     )
 
 

@@ -7,6 +7,7 @@ import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import date
 from typing import Any
 
 from fhir_radcharge.engine import Heard, Outcome, Send
@@ -53,6 +54,7 @@ class Till:
         self.closed = False
         self.backlog = 0
         self.remark = ""
+        self.days: list[date] = []
         self.gate = threading.Event()
         self.gate.set()
         self.waiting = threading.Event()
@@ -102,6 +104,11 @@ class Till:
         done = min(self.backlog, messages_max)
         self.backlog -= done
         return done
+
+    def day(self, day: date) -> int:
+        assert self._open
+        self.days.append(day)
+        return 0
 
     def queue(self, destination: str, lane: int, *control_ids: str) -> None:
         """Have messages waiting for a destination; they go out in order on their lane."""
@@ -246,7 +253,7 @@ class Destination:
 async def until(condition: Callable[[], bool]) -> None:
     """Return as soon as the condition holds; fail if it does not within patience."""
     async with asyncio.timeout(PATIENCE_S):
-        while not condition():  # noqa: ASYNC110  the other side is a thread
+        while not condition():
             await asyncio.sleep(0.001)
 
 

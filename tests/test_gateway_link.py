@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -311,7 +312,7 @@ def test_a_peer_that_hangs_up_at_once_is_not_tried_in_a_tight_loop() -> None:
             await until(lambda: len(tries) == 5)
             await link.close(0.1)
         server.close()
-        waits = [later - sooner for sooner, later in zip(tries, tries[1:], strict=False)]
+        waits = [later - sooner for sooner, later in pairwise(tries)]
 
         assert all(wait >= least for wait, least in zip(waits, (0.005, 0.01, 0.02, 0.04), strict=True))
 

@@ -163,8 +163,8 @@ def test_a_fault_while_one_answer_is_written_loses_no_answer_of_the_others() -> 
         async with house() as home:
             broken, whole = await home.sender(), await home.sender()
             await until(lambda: len(home.lobby.connections) == 2)
-            ports = {one._peer: one for one in home.lobby.connections}
-            victim = ports["127.0.0.1:%d" % broken.writer.get_extra_info("sockname")[1]]
+            mine = broken.writer.get_extra_info("sockname")[1]
+            victim = next(one for one in home.lobby.connections if one._peer == f"127.0.0.1:{mine}")
             victim._transport = _Faulty(victim._transport)
             home.till.gate.clear()
             broken.send(message("M1"))
