@@ -79,4 +79,6 @@ def _say_knobs(rulebook: Rulebook, payer: str, day: date, as_json: bool) -> None
 
 
 def _word(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -95,4 +95,4 @@ def say_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]],
 
 def utc_now() -> datetime:
     """Return the time by which things are labelled; nothing is computed from it."""
-    return datetime.now(timezone.utc)
+    return datetime.now(UTC)

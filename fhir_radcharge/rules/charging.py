@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 from fhir_radcharge.model import Charge, Due, Flag, TreatmentEvent
@@ -190,7 +191,7 @@ def _look_ahead(course: Course, as_of: date | None, flags: list[Flag], wakes: li
     review = timedelta(days=course.knobs["course_gap_review_days"])
     days = [session.day for session in course.sessions]
     gap = next(
-        (after for before, after in zip(days, days[1:], strict=False) if after - before >= review), None
+        (after for before, after in pairwise(days) if after - before >= review), None
     )
     last = course.sessions[-1]
     open_still = not course.closed_after(last.when)

@@ -14,6 +14,9 @@ from fhir_radcharge.rules.rulebook import Edits, Rulebook
 EDIT_REASONS = frozenset({"mue_edit", "ptp_edit", "frequency", "code_not_effective"})
 """Reasons of an edit: they flag a line that already stands and never take it back."""
 
+UNMAPPED = "unmapped"
+"""The payer of an event whose plan was sent and stands in no row: its lines wait, because payers differ."""
+
 _AUTHORIZED = frozenset({"delivery", "stereotactic"})
 _KIND = {"facility": "hospital", "global": "practitioner", "professional": "practitioner"}
 
@@ -50,6 +53,8 @@ def edited(
     for number, charge in enumerate(charges):
         reasons = [charge.hold] if charge.hold else []
         reasons += missing_reason(charge, lacks.get(charge.course, frozenset()))
+        if ordered[number].spot.payer == UNMAPPED:
+            reasons.append("payer_unknown")
         reasons += blocked[number]
         done.append(_held(charge, reasons, releases))
     return done
