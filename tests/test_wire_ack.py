@@ -23,6 +23,14 @@ def test_a_header_is_peeked_at_without_the_rest():
     ) == ("RV", "LAKE", "ENGINE", "BILL", "DFT", "P03", "DFT_P03", "C&1", "P", "2.3", "AL")  # fmt: skip
 
 
+def test_a_control_id_is_never_split():
+    raw = (RAW % (b"2.3", b"")).replace(b"C\\T\\1", b"C^1~2&3")
+    header = ack.header(raw)
+
+    assert header.control_id == "C^1~2&3"
+    assert ack.read_answer(ack.answer(header, "AA", "R1", "20260101")).control_id == "C^1~2&3"
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
 def test_a_header_ends_with_its_line(end):
     raw = (RAW % (b"2.3", b"AL")).replace(b"\r", end or b"\r").split(b"EVN")[0].rstrip(b"" if end else b"\r")

@@ -86,9 +86,7 @@ def wanted(heard: Header, kind: Kind, original: bool = False) -> bool:
     return heard.accept_ack == "AL" or heard.accept_ack == ("SU" if kind == "accept" else "ER")
 
 
-def answer(
-    heard: Message | Header, code: str, control_id: str, at: str, errors: Sequence[MessageError] = ()
-) -> bytes:
+def answer(heard: Message | Header, code: str, control_id: str, at: str, errors: Sequence[MessageError] = ()) -> bytes:
     """Return the acknowledgement in the delimiters, character set and shape of the message's version.
 
     `control_id` becomes MSH-10 and `at` MSH-7; every segment, the last one too, ends in CR.

@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Literal, NamedTuple
 
 from fhir_radcharge.wire import er7
@@ -22,6 +23,7 @@ Severity = Literal["error", "warning", "information"]
 
 # A message that is wrong everywhere is one message that is wrong: enough is enough to mend it by.
 FINDINGS_MAX = 100
+_NAMES_CACHED_MAX = 200
 
 
 class Finding(NamedTuple):
@@ -74,7 +76,8 @@ def _of_structure(message: Message, version: str) -> Iterator[Finding]:
     if declared and declared != name:
         yield Finding("MSH-9.3", "warning", "200", "the structure is not that of the trigger event")
     names = tuple(segment[0] for segment in message.segments if segment[0][0] != "Z")
-    yield from _shape(version, name, names)
+    # A monster is judged once and forgotten, or a few of them would fill the cache.
+    yield from (_shape if len(names) <= _NAMES_CACHED_MAX else _shape.__wrapped__)(version, name, names)
 
 
 # Senders send the same few shapes all day, so a shape is judged once.
@@ -82,10 +85,10 @@ def _of_structure(message: Message, version: str) -> Iterator[Finding]:
 def _shape(version: str, name: str, names: tuple[str, ...]) -> tuple[Finding, ...]:
     parts = structure(version, name) or ()
     known = frozenset(_names(parts))
+    strange = (n for n, segment in enumerate(names) if segment not in known)
     found = [
         Finding(_place(names, n), "error", "100", f"the segment is not part of {name} in {version}")
-        for n, segment in enumerate(names)
-        if segment not in known
+        for n in islice(strange, FINDINGS_MAX)
     ]
     kept = [n for n, segment in enumerate(names) if segment in known]
     # A segment that fits nowhere is reported and left out, and the rest is walked again.
