@@ -39,3 +39,8 @@ class ChargeMaster:
                 if row.first <= day and (row.last is None or day <= row.last):
                     return row
         return None
+
+
+def overlap(first: date, last: date | None, other: date, other_last: date | None) -> bool:
+    """Say whether two spans of dates share a day; no last day: until further notice."""
+    return (last is None or other <= last) and (other_last is None or first <= other_last)

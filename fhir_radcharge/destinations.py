@@ -17,11 +17,31 @@ from fhir_radcharge.wire.er7 import Delimiters, escape
 from fhir_radcharge.wire.values import WRITERS
 
 _FIELD = re.compile(r"(FT1|NTE|Z[A-Z0-9]{2})-([1-9][0-9]?)")
-_VERSIONS = ("2.1", "2.2", "2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.7.1", "2.8", "2.8.1", "2.8.2")
+_VERSIONS = (
+    "2.1",
+    "2.2",
+    "2.3",
+    "2.3.1",
+    "2.4",
+    "2.5",
+    "2.5.1",
+    "2.6",
+    "2.7",
+    "2.7.1",
+    "2.8",
+    "2.8.1",
+    "2.8.2",
+)
 # FT1's last field by version. 2.3 ends with 25; 26 is allowed there too, because its receivers read it.
 _LAST = {"2.1": 22, "2.2": 23, "2.3": 26, "2.3.1": 26, "2.4": 26, "2.5": 31, "2.5.1": 31, "2.6": 31}
 _LAST_FROM_2_7 = 43
-_CODECS = {"": "ascii", "ASCII": "ascii", "8859/1": "latin-1", "8859/15": "iso8859-15", "UNICODE UTF-8": "utf-8"}
+_CODECS = {
+    "": "ascii",
+    "ASCII": "ascii",
+    "8859/1": "latin-1",
+    "8859/15": "iso8859-15",
+    "UNICODE UTF-8": "utf-8",
+}
 _BEFORE = frozenset({"PID", "PD1", "PV1", "PV2"})
 _AFTER = frozenset({"DG1", "GT1", "IN1", "IN2", "IN3", "ACC"})
 _REQUIRED = ("FT1-4", "FT1-6", "FT1-7")
@@ -175,11 +195,17 @@ def _credit_problems(profile: _Destination, line: dict[str, int]) -> list[tuple[
     values = set(profile.fields.values())
     same = profile.types.charge == profile.types.credit
     if same and profile.credit != "negative_quantity":
-        told.append((line["types"], "charge and credit have one type: only negative_quantity tells them apart"))
+        told.append(
+            (line["types"], "charge and credit have one type: only negative_quantity tells them apart")
+        )
     if not same and profile.credit == "negative_quantity":
-        told.append((line["credit"], "negative_quantity is said with the type of a charge: make both types alike"))
+        told.append(
+            (line["credit"], "negative_quantity is said with the type of a charge: make both types alike")
+        )
     if profile.credit in _NEW_ID_STYLES and "reference" not in values:
-        told.append((line["credit"], f"{profile.credit} needs a field for `reference`, or no credit finds its charge"))
+        told.append(
+            (line["credit"], f"{profile.credit} needs a field for `reference`, or no credit finds its charge")
+        )
     if "units" not in values:
         told.append((line["fields"], "no field carries `units`"))
     if "transaction_id" not in values and "posting_id" not in values:

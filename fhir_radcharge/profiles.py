@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import Field
+from typing import Any
 
 from fhir_radcharge.errors import TableError
-from fhir_radcharge.model import Kind
-from fhir_radcharge.strict_yaml import Code, Row, Strict, line_of, parse, typed, validated
+from fhir_radcharge.sender_file import FactRow, SenderFile, StatesRow
+from fhir_radcharge.strict_yaml import Row, line_of, parse, typed, validated
 from fhir_radcharge.wire.facts import COUNTS, FLAGS, NAMES, VOCABULARY, converter
-from fhir_radcharge.wire.paths import Parts, all_of, captured, first_of, keyed, names_in, parts_of, present, template
+from fhir_radcharge.wire.paths import Parts, all_of, captured, first_of, keyed, parts_of, present
 from fhir_radcharge.wire.sender import (
     Activity,
-    Direction,
     Fact,
-    ForeignCodes,
     Lacking,
     Like,
     Mapped,
@@ -27,116 +22,12 @@ from fhir_radcharge.wire.sender import (
     States,
     TextSource,
 )
+from fhir_radcharge.wire.texts import names_in, template
 from fhir_radcharge.zones import zone_named
 
 # Segments of the message as a whole; an IN1 that a P11 gives to one FT1 is noticed when it is read.
 _SHARED = frozenset({"MSH", "EVN", "PID", "PD1", "PV1", "PV2", "IN1", "IN2", "IN3", "GT1"})
 _LINE_NAMES = frozenset({"course"})
-
-
-class _Match(Strict):
-    application: str
-    facility: str
-
-
-class _Mapped(Strict):
-    from_: tuple[str, ...] = Field(alias="from")
-    values: dict[str, Literal["outpatient", "inpatient"]]
-    absent: Literal["refuse", "outpatient", "inpatient"]
-
-
-class _Payer(Strict):
-    from_: tuple[str, ...] = Field(alias="from")
-    absent: str
-
-
-class _Message(Strict):
-    patient: tuple[str, ...] = Field(min_length=1)
-    account: tuple[str, ...]
-    patient_class: _Mapped
-    payer: _Payer
-
-
-class _Revision(Strict):
-    number: tuple[str, ...]
-    time: tuple[str, ...] = Field(min_length=1)
-
-
-class _Quantity(Strict):
-    from_: str = Field(alias="from")
-    absent: Literal["refuse", "one"]
-
-
-class _Line(Strict):
-    id: tuple[str, ...] = Field(min_length=1)
-    revision: _Revision
-    type: str
-    types: dict[str, Direction]
-    negative_quantity: Literal["credit", "refuse"]
-    quantity: _Quantity
-    activity: tuple[str, ...] = Field(min_length=1)
-    start: tuple[str, ...] = Field(min_length=1)
-    course: tuple[str, ...]
-    order: tuple[str, ...]
-    code: tuple[str, ...]
-    modifiers: str
-    rendering: tuple[str, ...]
-    ordering: tuple[str, ...]
-    diagnosis: tuple[str, ...]
-    authorization: tuple[str, ...]
-    location: tuple[str, ...]
-
-
-class _Keys(Strict):
-    segment: str = Field(pattern=r"Z[A-Z0-9]{2}")
-    first: int = Field(ge=1, le=99)
-    ignored: tuple[str, ...]
-
-
-class _Text(Strict):
-    from_: str = Field(alias="from")
-    like: str
-
-
-class _Fact(Strict):
-    from_: tuple[str, ...] = Field(alias="from", min_length=1)
-    values: Any = None
-    suffixes: tuple[str, ...] = ()
-    separator: str = Field(default=",", min_length=1, max_length=1)
-    lower: bool = False
-
-
-class _States(Strict):
-    from_: date = Field(alias="from")
-    to: date | None = None
-    complexity: Literal["simple", "simple_compensated", "intermediate", "complex"] | None = None
-    level: int | None = Field(default=None, ge=1, le=3)
-
-
-class _Activity(Strict):
-    kind: Kind | Literal["ignored"]
-    facts: Any = None
-    states: tuple[_States, ...] = ()
-    code: Code | None = None
-
-
-class _Sender(Strict):
-    sender: str = Field(pattern=r"[a-z][a-z0-9_]*")
-    match: _Match
-    charset: str | None
-    control_ids: Literal["unique", "reused"]
-    answers: Literal["as_asked", "original"]
-    zone: str
-    foreign_codes: ForeignCodes
-    books: tuple[str, ...]
-    requires: tuple[Literal["diagnosis", "rendering_npi", "ordering_npi", "authorization"], ...]
-    message: _Message
-    line: _Line
-    keys: _Keys | None = None
-    texts: tuple[_Text, ...] = ()
-    vocabularies: dict[str, Any] = Field(default_factory=dict)
-    facts: dict[str, _Fact]
-    activities: dict[str, _Activity]
 
 
 def read_sender(path: Path, name: str) -> Sender:
@@ -151,7 +42,7 @@ def read_sender(path: Path, name: str) -> Sender:
 
 def sender_from(data: Any, name: str, digest: str) -> Sender:
     """Return the sender that loaded YAML declares; raise TableError with `file:line` for each problem."""
-    profile = validated(_Sender, data, name)
+    profile = validated(SenderFile, data, name)
     compiler = _Compiler(profile, data, name)
     sender = compiler.sender(digest)
     if compiler.problems:
@@ -162,7 +53,7 @@ def sender_from(data: Any, name: str, digest: str) -> Sender:
 class _Compiler:
     """Compiles one profile and collects what is wrong with it, so that a person mends it in one go."""
 
-    def __init__(self, profile: _Sender, data: Row, name: str) -> None:
+    def __init__(self, profile: SenderFile, data: Row, name: str) -> None:
         self.profile = profile
         self.data = data
         self.name = name
@@ -192,7 +83,9 @@ class _Compiler:
             payer_per_line=any(not _is_shared(path) for path in message.payer.from_),
             id=self._first(line.id, "line", "id"),
             id_place=line.id[0],
-            revision_number=self._first(line.revision.number, "line", "revision") if line.revision.number else None,
+            revision_number=self._first(line.revision.number, "line", "revision")
+            if line.revision.number
+            else None,
             revision_time=self._first(line.revision.time, "line", "revision"),
             revision_per_line=any(not _is_shared(path) for path in line.revision.time),
             type=self._first((line.type,), "line", "type"),
@@ -252,7 +145,9 @@ class _Compiler:
     def _known(self, path: str) -> str:
         key = keyed(path)
         if key and key[0] != "OBX" and (self.profile.keys is None or self.profile.keys.segment != key[0]):
-            raise ValueError(f"'{path}' needs `keys: {{segment: {key[0]}, first: ..., ignored: []}}` in this profile")
+            raise ValueError(
+                f"'{path}' needs `keys: {{segment: {key[0]}, first: ..., ignored: []}}` in this profile"
+            )
         name = captured(path)
         if name and not any(name in names_in(text.like) for text in self.profile.texts):
             raise ValueError(f"'{path}' is captured by no text; add a template under `texts`")
@@ -322,11 +217,16 @@ class _Compiler:
     def _check_names(self) -> None:
         for name in self.profile.facts:
             if name not in NAMES:
-                self._say(self._line("facts", name), f"'{name}' is no fact; the facts are {', '.join(sorted(NAMES))}")
+                self._say(
+                    self._line("facts", name),
+                    f"'{name}' is no fact; the facts are {', '.join(sorted(NAMES))}",
+                )
         for text in self.profile.texts:
             for name in names_in(text.like):
                 if name not in NAMES | _LINE_NAMES:
-                    self._say(self._line("texts"), f"'{{{name}}}' in '{text.like}' is neither a fact nor course")
+                    self._say(
+                        self._line("texts"), f"'{{{name}}}' in '{text.like}' is neither a fact nor course"
+                    )
 
     def _facts(self) -> tuple[dict[str, Fact], dict[str, Fact], dict[str, Fact], tuple[Fact, ...]]:
         by_key: dict[str, Fact] = {}
@@ -348,7 +248,7 @@ class _Compiler:
                     elsewhere.append(fact)
         return by_key, by_observation, by_capture, tuple(elsewhere)
 
-    def _converter(self, name: str, declared: _Fact) -> Any:
+    def _converter(self, name: str, declared: FactRow) -> Any:
         if name not in NAMES:
             return None
         try:
@@ -389,7 +289,7 @@ class _Compiler:
         return found
 
 
-def _states(row: _States) -> States:
+def _states(row: StatesRow) -> States:
     if row.complexity is not None and row.level is None:
         return States(row.from_, row.to, "complexity", row.complexity)
     if row.level is not None and row.complexity is None:

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import importlib
-import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from pydantic import Field
 
-from fhir_radcharge.chargemaster import ChargeMaster, Key, Row
+from fhir_radcharge.chargemaster import ChargeMaster, overlap
+from fhir_radcharge.chargemaster_files import load_chargemaster
 from fhir_radcharge.destinations import read_destination
 from fhir_radcharge.errors import MessageError, TableError
 from fhir_radcharge.model import Campus, Ownership, Place, Setting
 from fhir_radcharge.places import PlaceRow, Plans, Settings
 from fhir_radcharge.profiles import read_sender
+from fhir_radcharge.rulebook_files import load_rulebook
+from fhir_radcharge.rules.rulebook import Rulebook
 from fhir_radcharge.strict_yaml import Strict, load, validated
 from fhir_radcharge.wire.destination import Destination
 from fhir_radcharge.wire.sender import Sender
@@ -29,7 +28,6 @@ from fhir_radcharge.zones import zone_named
 
 T = TypeVar("T")
 
-_COLUMNS = ["destination", "code", "modifiers", "from", "to", "charge_code", "department", "revenue_code", "price"]
 _ANY = "*"
 
 
@@ -54,7 +52,7 @@ class Site:
     settings: Settings
     payers: Plans
     chargemaster: ChargeMaster
-    rulebook: Any
+    rulebook: Rulebook
     digest: str
     zone: ZoneInfo
     _senders_by_name: Mapping[tuple[str, str], Sender] = field(repr=False)
@@ -123,11 +121,13 @@ def load_site(mappings: Path) -> Site:
     destinations = _each(mappings, "destinations", read_destination, problems)
     settings, zone = tried(lambda: _settings(mappings), (Settings({}), "UTC"))
     plans = tried(lambda: _plans(mappings), Plans({}))
-    master = tried(lambda: _chargemaster(mappings, frozenset(d.name for d in destinations)), ChargeMaster({}))
-    rulebook = tried(lambda: _rulebook(mappings), None)
+    master = tried(
+        lambda: load_chargemaster(mappings, frozenset(d.name for d in destinations)), ChargeMaster({})
+    )
+    rulebook = tried(lambda: load_rulebook(mappings), None)
     by_name = _by_name(senders, problems)
     _refuse_twins(destinations, problems)
-    if problems:
+    if problems or rulebook is None:
         raise TableError("\n".join(problems))
     return Site(
         senders={sender.name: sender for sender in senders},
@@ -145,7 +145,9 @@ def load_site(mappings: Path) -> Site:
 def digest_of(mappings: Path) -> str:
     """Return one hash of all files of a folder: their relative names and bytes, in the order of their names."""
     total = hashlib.sha256()
-    files = [path for path in mappings.rglob("*") if path.is_file() and not _hidden(path.relative_to(mappings))]
+    files = [
+        path for path in mappings.rglob("*") if path.is_file() and not _hidden(path.relative_to(mappings))
+    ]
     for path in sorted(files, key=lambda one: one.relative_to(mappings).as_posix()):
         content = path.read_bytes()
         name = path.relative_to(mappings).as_posix()
@@ -176,7 +178,9 @@ def _by_name(senders: list[Sender], problems: list[str]) -> dict[tuple[str, str]
         if key in found:
             problems.append(f"{sender.file}:1: matches the same MSH-3 and MSH-4 as {found[key].file}")
         if sender.name in names:
-            problems.append(f"{sender.file}:1: has the name of {names[sender.name]}; every sender has its own")
+            problems.append(
+                f"{sender.file}:1: has the name of {names[sender.name]}; every sender has its own"
+            )
         found[key] = sender
         names[sender.name] = sender.file
     return found
@@ -202,7 +206,7 @@ def _settings(mappings: Path) -> tuple[Settings, str]:
     for number, row in enumerate(declared.locations):
         place = PlaceRow(row.from_, row.to, Place(row.setting, row.campus, row.ownership))
         earlier = rows.get(row.location, ())
-        if any(_overlap(place.first, place.last, one.first, one.last) for one in earlier):
+        if any(overlap(place.first, place.last, one.first, one.last) for one in earlier):
             line = data["locations"][number].line
             raise TableError(f"{path}:{line}: {row.location} has another row on these dates; end one first")
         rows[row.location] = (*earlier, place)
@@ -215,66 +219,8 @@ def _plans(mappings: Path) -> Plans:
     profiles: dict[str, str] = {}
     for number, row in enumerate(validated(_PlansFile, data, path).plans):
         if row.plan in profiles:
-            raise TableError(f"{path}:{data['plans'][number].line}: plan {row.plan} has a payer already; keep one")
+            raise TableError(
+                f"{path}:{data['plans'][number].line}: plan {row.plan} has a payer already; keep one"
+            )
         profiles[row.plan] = row.payer
     return Plans(profiles)
-
-
-def _chargemaster(mappings: Path, destinations: frozenset[str]) -> ChargeMaster:
-    rows: dict[Key, list[Row]] = {}
-    problems: list[str] = []
-    for path in sorted((mappings / "chargemaster").glob("*.csv")):
-        name = f"{mappings.name}/chargemaster/{path.name}"
-        read = csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig")), strict=True)
-        if next(read, []) != _COLUMNS:
-            problems.append(f"{name}:1: the columns are {','.join(_COLUMNS)}")
-            continue
-        for cells in read:
-            try:
-                key, row = _charge_row(cells, destinations)
-                if any(_overlap(row.first, row.last, one.first, one.last) for one in rows.get(key, [])):
-                    raise ValueError("another row answers for this code on these dates; end one first")
-                rows.setdefault(key, []).append(row)
-            except ValueError as error:
-                problems.append(f"{name}:{read.line_num}: {error}")
-    if problems:
-        raise TableError("\n".join(problems))
-    return ChargeMaster(rows)
-
-
-def _charge_row(cells: list[str], destinations: frozenset[str]) -> tuple[Key, Row]:
-    if len(cells) != len(_COLUMNS):
-        raise ValueError(f"has {len(cells)} cells and needs {len(_COLUMNS)}")
-    destination, code, modifiers, first, last, charge_code, department, revenue_code, price = cells
-    if destinations and destination not in destinations:
-        raise ValueError(f"there is no destination '{destination}'")
-    if not code or not charge_code:
-        raise ValueError("code and charge_code must be filled")
-    try:
-        amount = Decimal(price) if price else None
-    except InvalidOperation as error:
-        raise ValueError(f"the price '{price}' is not an amount") from error
-    if amount is not None and (not amount.is_finite() or amount < 0):
-        raise ValueError(f"the price '{price}' is not an amount")
-    row = Row(
-        date.fromisoformat(first),
-        date.fromisoformat(last) if last else None,
-        charge_code,
-        department,
-        revenue_code,
-        amount,
-    )
-    return (destination, code, modifiers), row
-
-
-def _overlap(first: date, last: date | None, other: date, other_last: date | None) -> bool:
-    return (last is None or other <= last) and (other_last is None or first <= other_last)
-
-
-def _rulebook(mappings: Path) -> Any:
-    try:
-        rules = importlib.import_module("fhir_radcharge.rules.rulebook")
-    except ImportError:
-        return None
-    loader = getattr(rules, "load_rulebook", None)
-    return loader(mappings) if loader is not None else None

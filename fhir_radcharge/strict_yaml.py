@@ -179,7 +179,9 @@ def _scalar(node: yaml.ScalarNode, name: str) -> Text | None:
             raise TableError(f'{name}:{line}: has no value; write null, or "" for empty text')
         if allowed is None or not allowed.fullmatch(node.value):
             written = node.value
-            raise TableError(f'{name}:{line}: {written} would be changed by YAML; write "{written}" in quotes')
+            raise TableError(
+                f'{name}:{line}: {written} would be changed by YAML; write "{written}" in quotes'
+            )
         if node.tag == "tag:yaml.org,2002:null":
             return None
     text = Text(node.value)

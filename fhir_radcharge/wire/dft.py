@@ -115,7 +115,11 @@ def _patient_class(scope: Scope, sender: Sender) -> PatientClass:
     value = mapped.read(scope)
     found = mapped.values.get(value) if value else mapped.absent
     if found is None:
-        problem = f"patient class '{shown(value)}' is not in {sender.file}" if value else "the patient class is missing"
+        problem = (
+            f"patient class '{shown(value)}' is not in {sender.file}"
+            if value
+            else "the patient class is missing"
+        )
         remedy = "add it under message.patient_class and reread the message"
         raise MessageError("PV1-2", problem, remedy, "103" if value else "101")
     return "inpatient" if found == "inpatient" else "outpatient"

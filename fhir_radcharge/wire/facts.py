@@ -101,7 +101,9 @@ def converter(
     if name in VOCABULARY:
         return _memo(_looked_up(name, file, {value: value for value in VOCABULARY[name]}))
     if name in FLAGS:
-        raise ValueError(f"fact '{name}' is true or false: declare its `values`, such as {{\"Y\": true, \"N\": false}}")
+        raise ValueError(
+            f'fact \'{name}\' is true or false: declare its `values`, such as {{"Y": true, "N": false}}'
+        )
     if name in COUNTS:
         return _memo(_count(name, suffixes))
     if name in NUMBERS:

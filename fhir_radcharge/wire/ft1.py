@@ -56,12 +56,16 @@ def event_of(scope: Scope, group: list[list[str]], position: int, shared: Shared
     id_ = sender.id(scope)
     content = _content(group)
     if not id_:
-        raise MessageError(sender.id_place, "the event's id is missing", "send an id that no other event has", "101")
+        raise MessageError(
+            sender.id_place, "the event's id is missing", "send an id that no other event has", "101"
+        )
     if _repeats(id_, voided, content, position, shared):
         return None
     units = abs(units)
     _refuse_units(activity.kind, units, voided, sender)
-    return _event(scope, shared, activity, activity.kind, id_, units, voided, (position, crc32(content.encode())))
+    return _event(
+        scope, shared, activity, activity.kind, id_, units, voided, (position, crc32(content.encode()))
+    )
 
 
 def payer_of(scope: Scope, sender: Sender, plans: Plans, notices: list[str]) -> str:
@@ -258,7 +262,9 @@ def _complete(facts: dict[str, Any], kind: Kind, activity: Activity, day: date, 
             facts.setdefault(states.fact, states.value)
     for name in MUST_OF.get(kind, ()):
         if name not in facts:
-            raise MessageError(name, f"a line of kind {kind} does not say it", f"see facts.{name} in {sender.file}", "101")
+            raise MessageError(
+                name, f"a line of kind {kind} does not say it", f"see facts.{name} in {sender.file}", "101"
+            )
 
 
 def _place(scope: Scope, day: date, shared: Shared) -> Place:
@@ -296,7 +302,9 @@ def _revision(scope: Scope, shared: Shared, content: tuple[int, int]) -> tuple[A
     if sender.revision_number is not None:
         text = sender.revision_number(scope)
         if not (text.isascii() and text.isdigit()):
-            problem = "the revision number is missing" if not text else "the revision number is not a whole number"
+            problem = (
+                "the revision number is missing" if not text else "the revision number is not a whole number"
+            )
             raise MessageError("line.revision", problem, f"send it where {sender.file} says", "101")
         number = int(text)
     return number, time, content[0], content[1]

@@ -51,7 +51,9 @@ def grouped(message: Message) -> Grouped:
     return Grouped(named, observed, groups)
 
 
-def scope_of(group: list[Segment], everything: Grouped, sender: Sender, d: Delimiters, notices: list[str]) -> Scope:
+def scope_of(
+    group: list[Segment], everything: Grouped, sender: Sender, d: Delimiters, notices: list[str]
+) -> Scope:
     """Return what one FT1 may read; raise MessageError if it says one thing twice, differently."""
     scope = Scope(d, group[0])
     own: dict[str, Segment] = {}
@@ -105,7 +107,9 @@ def _keys(segment: Segment, sender: Sender, notices: list[str]) -> dict[str, str
             notices.append(f"field_without_key: {segment[0]}")
             continue
         if key in keys and keys[key] != value:
-            raise MessageError(f"{segment[0]}:{shown(key)}", "is stated twice, differently", "send it once", "207")
+            raise MessageError(
+                f"{segment[0]}:{shown(key)}", "is stated twice, differently", "send it once", "207"
+            )
         keys[key] = value
         if key not in known:
             notices.append(f"key_not_read: {segment[0]}:{shown(key)}")

@@ -49,7 +49,9 @@ def quantity_problem(ft1: Sequence[str], value: str) -> MessageError:
                 "101",
             )
         return MessageError("FT1-10", "the quantity is missing", "send the number of units", "101")
-    return MessageError("FT1-10", "the quantity is not a whole number of units", "send digits such as 1", "102")
+    return MessageError(
+        "FT1-10", "the quantity is not a whole number of units", "send digits such as 1", "102"
+    )
 
 
 def seems_shifted(ft1: Sequence[str]) -> bool:

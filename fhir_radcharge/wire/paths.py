@@ -1,12 +1,12 @@
 """Turns the paths of a sender profile into closures that read one decoded value each, compiled once.
 
-    FT1-7       FT1-7.1      field, first component          FT1-7.4.2   sub-component
-    FT1-2.*                  the whole field, components joined by ^
-    PID-3[5=MR].1            the repetition whose component 5 is MR
-    PID-3[2].1               the second repetition
-    ZCH:SITE                 the KEY=VALUE field of a Z segment
-    OBX:Technique            OBX-5 of the OBX whose OBX-3.1 is Technique
-    {course}                 what a text template captured
+FT1-7       FT1-7.1      field, first component          FT1-7.4.2   sub-component
+FT1-2.*                  the whole field, components joined by ^
+PID-3[5=MR].1            the repetition whose component 5 is MR
+PID-3[2].1               the second repetition
+ZCH:SITE                 the KEY=VALUE field of a Z segment
+OBX:Technique            OBX-5 of the OBX whose OBX-3.1 is Technique
+{course}                 what a text template captured
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ _PATH = re.compile(
 )
 _KEYED = re.compile(r"(?P<segment>[A-Z][A-Z0-9]{2}):(?P<name>.+)")
 _CAPTURED = re.compile(r"\{(?P<name>[a-z_]+)\}")
-_SLOT = re.compile(r"\{([a-z_]+)\}")
 _NONE: Mapping[str, list[str]] = {}
 _NO_TEXT: Mapping[str, str] = {}
 
@@ -144,7 +143,9 @@ def reader(path: str) -> Read:
         return _field_reader(parts)
     key = keyed(path)
     if key is None:
-        raise ValueError(f"'{path}' is not a path; write one such as FT1-7.1, PID-3[5=MR].1, ZCH:SITE or {{course}}")
+        raise ValueError(
+            f"'{path}' is not a path; write one such as FT1-7.1, PID-3[5=MR].1, ZCH:SITE or {{course}}"
+        )
     return _observed_reader(key[1]) if key[0] == "OBX" else _key_reader(key[1])
 
 
@@ -201,38 +202,6 @@ def all_of(path: str) -> Callable[[Scope], tuple[str, ...]]:
         return tuple([value for piece in pieces if (value := first_leaf(piece, d))])
 
     return read
-
-
-def template(like: str) -> Callable[[str], dict[str, str] | None]:
-    """Return a function that reads `Course {course} Fx {fraction_number}` out of a text; None if it is not alike.
-
-    Each name takes the shortest text up to the words that follow it; the whole text must be alike.
-    """
-    pieces = _SLOT.split(like)
-    words, names = pieces[0::2], pieces[1::2]
-    if not names or any(not word for word in words[1:-1]):
-        raise ValueError(f"'{like}' needs at least one {{name}}, and words between two names")
-    head, tail = words[0], words[-1]
-    between = words[1:]
-
-    def read(text: str) -> dict[str, str] | None:
-        if not (text.startswith(head) and text.endswith(tail)):
-            return None
-        at, found = len(head), {}
-        for number, (name, word) in enumerate(zip(names, between, strict=True), 1):
-            end = len(text) - len(word) if number == len(names) else text.find(word, at)
-            if end <= at:
-                return None
-            found[name] = text[at:end].strip()
-            at = end + len(word)
-        return found
-
-    return read
-
-
-def names_in(like: str) -> tuple[str, ...]:
-    """Return the names that a template captures."""
-    return tuple(_SLOT.findall(like))
 
 
 def _segment(scope: Scope, name: str) -> list[str] | None:

@@ -140,4 +140,3 @@ class Sender:
     facts_by_observation: Mapping[str, Fact]
     facts_by_capture: Mapping[str, Fact]
     facts_elsewhere: tuple[Fact, ...]
-

@@ -120,7 +120,11 @@ def _minute(stamp: str, place: str) -> int:
 def _are_seconds(text: str) -> bool:
     if len(text) == 2:
         return text.isascii() and text.isdigit()
-    return text.isascii() and text[:2].isdigit() and text[2] == "." and text[3:].isdigit() if len(text) > 3 else False
+    return (
+        text.isascii() and text[:2].isdigit() and text[2] == "." and text[3:].isdigit()
+        if len(text) > 3
+        else False
+    )
 
 
 def _refuse_odd(edges: tuple[Edge, ...], minute: int, place: str) -> None:

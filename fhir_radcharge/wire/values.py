@@ -82,7 +82,9 @@ def _code(said: Said) -> str:
 def _charge_code(said: Said) -> str:
     if said.row is None:
         line = said.posting.line
-        raise RuleError(f"{said.destination.name}: the charge master has no charge code for {line.code}; add a row")
+        raise RuleError(
+            f"{said.destination.name}: the charge master has no charge code for {line.code}; add a row"
+        )
     return escape(said.row.charge_code, said.destination.delimiters)
 
 
@@ -140,7 +142,9 @@ def _diagnoses(said: Said) -> str:
     if own:
         return own
     d, source = said.destination.delimiters, said.heard.delimiters
-    codes = [recoded(segment[3], source, d) for segment in said.heard.all("DG1") if len(segment) > 3 and segment[3]]
+    codes = [
+        recoded(segment[3], source, d) for segment in said.heard.all("DG1") if len(segment) > 3 and segment[3]
+    ]
     return d.repetition.join(codes)
 
 
