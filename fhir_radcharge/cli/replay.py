@@ -1,0 +1,122 @@
+"""`replay`: an archive of messages through the same rooms as the engine; a report, and nothing is sent."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from fhir_radcharge import archive
+from fhir_radcharge.cli.shared import console, found_mappings, json_option, say_json, say_table
+from fhir_radcharge.recoding import Hearing, row_of
+from fhir_radcharge.site import load_site
+from fhir_radcharge.site_edits import site_edits
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--mappings", type=click.Path(exists=True, path_type=Path), help="The folder of tables.")
+@click.option("--ndjson", type=click.Path(path_type=Path), help="Write every line here, one JSON object a line.")
+@click.option("--csv", "csv_path", type=click.Path(path_type=Path), help="Write every line here as CSV.")
+@click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), help="The last facility date that has come.")
+@click.option("--official", type=click.Path(path_type=Path), help="The imported official tables.")
+@json_option
+def replay(paths: tuple[Path, ...], mappings: Path | None, ndjson: Path | None, csv_path: Path | None,
+           as_of: Any, official: Path | None, as_json: bool) -> None:  # fmt: skip
+    """Read the messages of PATHS (files, folders, zip or tar) and say what they make due. Nothing is sent."""
+    site = load_site(found_mappings(mappings))
+    started = time.monotonic()
+    lines: Counter[tuple[str, str, str]] = Counter()
+    flags: Counter[str] = Counter()
+    failed: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="radcharge-") as folder, ExitStack() as open_files:
+        hearing = _heard(paths, Hearing(site, Path(folder)), as_json)
+        sinks = _Sinks(open_files, ndjson, csv_path)
+        for patient in hearing.patients(as_of.date() if as_of else None, site_edits(site, official)):
+            failed.extend([f"{patient.key}: {patient.failed}"] if patient.failed else [])
+            for charge in patient.due.charges:
+                lines[charge.bill, charge.code, charge.hold or ""] += charge.units
+                sinks.write(patient, charge)
+            flags.update(flag.reason for flag in patient.due.flags)
+    seconds = time.monotonic() - started
+    _say(hearing, lines, flags, failed, seconds, as_json)
+    sys.exit(1 if hearing.parked or failed else 0)
+
+
+def _heard(paths: tuple[Path, ...], hearing: Hearing, quiet: bool) -> Hearing:
+    columns = (TextColumn("reading; nothing is sent"), BarColumn(), TextColumn("{task.percentage:.0f} %"),
+               TextColumn("{task.fields[count]:,} messages"), TimeRemainingColumn())  # fmt: skip
+    with Progress(*columns, console=console(), transient=True, disable=quiet) as progress:
+        task = progress.add_task("", total=archive.size(paths), count=0)
+
+        def watch(seen: int) -> None:
+            progress.update(task, advance=seen, count=hearing.counts["messages"])
+
+        for file, entry in archive.messages(paths, watch):
+            if entry.problem is not None:
+                hearing.counts["file problems"] += 1
+                click.echo(f"{file}: {entry.problem}", err=True)
+            else:
+                hearing.hear(file, entry.number, entry.raw)
+    return hearing
+
+
+class _Sinks:
+    """The files that every line is written to."""
+
+    def __init__(self, files: ExitStack, ndjson: Path | None, csv_path: Path | None) -> None:
+        self._json = files.enter_context(ndjson.open("w", encoding="utf-8")) if ndjson else None
+        self._csv = files.enter_context(csv_path.open("w", encoding="utf-8", newline="")) if csv_path else None
+        self._writer: Any = None
+
+    def write(self, patient: Any, charge: Any) -> None:
+        if self._json is None and self._csv is None:
+            return
+        row = row_of(patient, charge)
+        if self._json is not None:
+            self._json.write(json.dumps(row) + "\n")
+        if self._csv is not None:
+            if self._writer is None:
+                self._writer = csv.DictWriter(self._csv, list(row))
+                self._writer.writeheader()
+            self._writer.writerow(row)
+
+
+def _say(hearing: Hearing, lines: Counter[tuple[str, str, str]], flags: Counter[str], failed: list[str],
+         seconds: float, as_json: bool) -> None:  # fmt: skip
+    if as_json:
+        due = [{"bill": b, "code": c, "hold": h, "units": n} for (b, c, h), n in sorted(lines.items())]
+        say_json({"counts": hearing.counts, "seconds": seconds, "flags": flags, "failed": failed,
+                  "parked": [parked._asdict() for parked in hearing.parked], "lines": due})  # fmt: skip
+        return
+    say_table("Due, in units", ["bill", "code", "sent", "held", "why held"], _table(lines), ["sent", "held"])
+    if flags:
+        say_table("\nWork items", ["reason", "how many"], sorted(flags.items()), ["how many"])
+    for parked in hearing.parked[:20]:
+        click.echo(f"parked: {parked.file}:{parked.message}: {parked.place}: {parked.problem}")
+    if len(hearing.parked) > 20:
+        click.echo(f"... and {len(hearing.parked) - 20} more; see them all with --json")
+    for line in failed[:20]:
+        click.echo(f"not reckoned: {line}")
+    count = hearing.counts["messages"]
+    click.echo(f"\n{count:,} messages, {hearing.counts['events']:,} events, {len(hearing.parked):,} parked; "
+               f"{seconds:.1f} s, {count / max(seconds, 1e-9):,.0f} a second. Nothing was sent.")  # fmt: skip
+
+
+def _table(lines: Counter[tuple[str, str, str]]) -> list[tuple[str, str, int, int, str]]:
+    keys = sorted({(bill, code) for bill, code, _ in lines})
+    return [
+        (bill, code, lines[bill, code, ""],
+         sum(n for (b, c, h), n in lines.items() if (b, c) == (bill, code) and h),
+         ", ".join(sorted(h for b, c, h in lines if (b, c) == (bill, code) and h)))
+        for bill, code in keys
+    ]  # fmt: skip
