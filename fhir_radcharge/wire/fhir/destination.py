@@ -1,25 +1,24 @@
-"""Turns the YAML of mappings/fhir/destinations into destinations: how one billing system wants its ChargeItems."""
+"""How one billing system wants its ChargeItems, as its profile in mappings/fhir/destinations declares it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from fhir_radcharge.errors import TableError
 from fhir_radcharge.model import Bill
-from fhir_radcharge.strict_yaml import Row, Strict, line_of, validated
 from fhir_radcharge.wire.fhir import own_extensions as own
+from fhir_radcharge.wire.fhir.declared import Declared
 from fhir_radcharge.wire.fhir.schema import Release
 
 OutcomeKind = Literal["accepted", "refused", "not_taken", "silent"]
 AnswerKey = Literal["200", "201", "202", "204", "400", "401", "403", "404", "408", "409", "410", "412", "422",
                     "429", "3xx", "4xx", "5xx", "2xx_without_body", "lost"]  # fmt: skip
-_ANSWERS = ("409", "412", "422", "429", "3xx", "4xx", "5xx", "lost")
+ANSWERS = ("409", "412", "422", "429", "3xx", "4xx", "5xx", "lost")
 
 
-class Systems(Strict):
+class Systems(Declared):
     """The URIs under which this destination knows identifiers and codes."""
 
     posting: str
@@ -36,7 +35,7 @@ class Systems(Strict):
     source_message: str
 
 
-class ExtensionUrls(Strict):
+class ExtensionUrls(Declared):
     """The URLs of the extensions that carry what ChargeItem has no element for; null leaves the item out."""
 
     modifier: str | None = own.MODIFIER
@@ -50,7 +49,7 @@ class ExtensionUrls(Strict):
     place_of_service: str | None = own.PLACE_OF_SERVICE
 
 
-class Oracle(Strict):
+class Oracle(Declared):
     """What the Oracle Health operations want beside the charge."""
 
     bill_code_schedule_url: str
@@ -59,7 +58,7 @@ class Oracle(Strict):
     replacing_url: str
 
 
-class Redox(Strict):
+class Redox(Declared):
     """What a Redox message wants beside the charge."""
 
     event_uri: str
@@ -67,7 +66,7 @@ class Redox(Strict):
     source_endpoint: str
 
 
-class FhirDestination(Strict):
+class FhirDestination(Declared):
     """One billing system that takes FHIR, and what its answers mean.
 
     `style`: `put` one ChargeItem a request, `transaction` a Bundle with Provenance, `oracle` the operations of
@@ -87,29 +86,3 @@ class FhirDestination(Strict):
     oracle: Oracle | None = None
     redox: Redox | None = None
     answers: Mapping[AnswerKey, OutcomeKind]
-
-
-def destination_from(data: Any, name: str) -> FhirDestination:
-    """Return the destination of one parsed YAML file; raise TableError with file and line."""
-    found = validated(FhirDestination, data, name)
-    problem = _problem(found)
-    if problem is not None:
-        key, text = problem
-        line = data.lines.get(key, data.line) if isinstance(data, Row) else line_of(data)
-        raise TableError(f"{name}:{line}: {text}")
-    return found
-
-
-def _problem(found: FhirDestination) -> tuple[str, str] | None:
-    missing = next((key for key in _ANSWERS if key not in found.answers), None)
-    if missing is not None:
-        return "answers", f"answers does not say what '{missing}' means; add it"
-    if found.style == "oracle" and found.oracle is None:
-        return "style", "style oracle needs the section oracle; add it"
-    if found.style == "redox" and found.redox is None:
-        return "style", "style redox needs the section redox; add it"
-    if (found.credit == "operation") != (found.style == "oracle"):
-        return "credit", "credit operation belongs to style oracle and to no other; choose another pair"
-    if found.answers["lost"] in ("accepted", "refused"):
-        return "answers", "a lost answer is neither yes nor no; write silent or not_taken"
-    return None

@@ -1,14 +1,13 @@
-"""Turns the YAML of mappings/fhir/senders into senders: what one of them means where FHIR leaves it open."""
+"""What one FHIR sender means where FHIR leaves it open, as its profile in mappings/fhir/senders declares it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from fhir_radcharge.errors import TableError
-from fhir_radcharge.strict_yaml import Code, Row, Strict, typed, validated
+from fhir_radcharge.wire.fhir.declared import Code, Declared
 from fhir_radcharge.wire.fhir.schema import Release
 from fhir_radcharge.wire.fhir.tables import Modality
 from fhir_radcharge.wire.times import Zone
@@ -24,28 +23,28 @@ ChargeStatus = Literal[
 ActivityKind = Literal["fraction", "guidance", "port_image", "exam", "physics_check", "service", "course_closed"]
 
 
-class Activity(Strict):
+class Activity(Declared):
     """What one activity code of the sender says happened."""
 
     kind: ActivityKind
     facts: Any = Field(default_factory=dict)
 
 
-class Image(Strict):
+class Image(Declared):
     """What this sender means by an imaging code, before guidance.yaml is asked."""
 
     kind: Literal["guidance", "port_image", "none"]
     modality: Modality | None = None
 
 
-class PatientIdentity(Strict):
+class PatientIdentity(Declared):
     """Which identifier systems name the patient, in order, and whether a bare reference may."""
 
     systems: tuple[str, ...]
     reference: bool
 
 
-class ChargeItems(Strict):
+class ChargeItems(Declared):
     """How the sender's ChargeItems are read.
 
     `as`: `reported` (the sender's own charge code is evidence), `activity` (the code says what was done), or
@@ -61,7 +60,7 @@ class ChargeItems(Strict):
     activities: Mapping[Code, Activity] = Field(default_factory=dict)
 
 
-class FhirSender(Strict):
+class FhirSender(Declared):
     """One FHIR sender, as its profile says; nothing in it has a default where money is concerned."""
 
     sender: str
@@ -95,29 +94,3 @@ class Sender(NamedTuple):
     def name(self) -> str:
         """The name that its events carry as their source."""
         return self.profile.sender
-
-
-def sender_from(data: Any, name: str, zone_named: Callable[[str], Zone]) -> Sender:
-    """Return the sender of one parsed YAML file; raise TableError with file and line."""
-    profile = validated(FhirSender, data, name)
-    _complete(profile.procedure_status, ProcedureStatus, data, name, "procedure_status")
-    _complete(profile.charge_status, ChargeStatus, data, name, "charge_status")
-    try:
-        zone = zone_named(profile.zone)
-    except ValueError as error:
-        raise TableError(f"{name}:{_line(data, 'zone')}: {error}") from error
-    activities = {
-        str(code): (activity.kind, {str(key): value for key, value in typed(activity.facts).items()})
-        for code, activity in profile.charge_items.activities.items()
-    }
-    return Sender(profile, zone, activities)
-
-
-def _complete(given: Mapping[Any, Any], wanted: Any, data: Any, name: str, key: str) -> None:
-    missing = [status for status in wanted.__args__ if status not in given]
-    if missing:
-        raise TableError(f"{name}:{_line(data, key)}: {key} does not say what '{missing[0]}' means; add it")
-
-
-def _line(data: Any, key: str) -> int:
-    return int(data.lines.get(key, data.line)) if isinstance(data, Row) else 1

@@ -92,7 +92,7 @@ def problems(raw: bytes, release: Release = "R4", bytes_max: int = strict_json.B
         if kind != "Bundle":
             found = list(_resource_problems(root, kind if kind in schema.READ_TYPES else "body", release))
             return tuple(found[:PROBLEMS_MAX])
-        envelope = list(schema.checker("Bundle", release).problems(root, "Bundle"))
+        envelope = schema.checker("Bundle", release).problems(root, "Bundle")
         return tuple(envelope or _entries(root, release)[1])[:PROBLEMS_MAX]
     except MessageError as error:
         return (error,)

@@ -7,12 +7,12 @@ What it finds names the place and the rule, never the value, because values are 
 
 from __future__ import annotations
 
-import re
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from functools import cache
 from importlib import import_module
+from itertools import islice
 from types import UnionType
 from typing import Any, Final, Literal, get_args, get_origin
 
@@ -66,37 +66,59 @@ _PRIMITIVES: Final[Mapping[str, Mapping[str, Any]]] = {
 }  # fmt: skip
 
 
+# The metadata ends a long value set with a plus sign; what it leaves out is here (FHIR R4 and R5 value sets).
+_CUT_SHORT: Final[Mapping[tuple[str, ...], tuple[str, ...]]] = {
+    ("planned", "arrived", "triaged", "in-progress", "onleave", "finished", "cancelled", "+"): (
+        "entered-in-error",
+        "unknown",
+    ),
+    ("barcode", "rfid", "manual", "+"): ("card", "self-reported", "unknown", "electronic-transmission"),
+    ("proposal", "plan", "directive", "order", "+"): (
+        "original-order",
+        "reflex-order",
+        "filler-order",
+        "instance-order",
+        "option",
+    ),
+}
+
+
 class Checker(typing.NamedTuple):
     """The compiled schema of one resource type."""
 
     type: str
     validator: Any
 
-    def problems(self, resource: Mapping[str, Any], place: str, most: int = 20) -> Iterator[MessageError]:
-        """Yield what is wrong with the resource, at most so many times, each with its FHIR path."""
+    def problems(self, resource: Mapping[str, Any], place: str, most: int = 20) -> list[MessageError]:
+        """Return what is wrong with the resource, at most so many problems, each with its FHIR path."""
         if self.validator.is_valid(resource):
-            return
-        for number, error in enumerate(self.validator.iter_errors(resource)):
-            if number == most:
-                return
-            yield _problem(place, error)
+            return []
+        found = [_problem(place, error) for error in islice(self.validator.iter_errors(resource), most)]
+        return sorted(found, key=lambda problem: (problem.place, problem.problem))
 
 
 def model_class(name: str, release: Release) -> Any:
-    """Return the fhir.resources class of a type, or None where FHIR has no such type."""
-    try:
-        return import_module(_PACKAGES[release]).get_fhir_model_class(name)
-    except (KeyError, LookupError, ImportError):
-        return None
+    """Return the fhir.resources class of a type that FHIR has."""
+    return import_module(_PACKAGES[release]).get_fhir_model_class(name)
+
+
+def is_resource_type(name: str, release: Release) -> bool:
+    """Say whether FHIR has a resource of that name."""
+    return name in _type_names(release) and _is_resource(name, release)
 
 
 @cache
-def is_resource_type(name: str, release: Release) -> bool:
-    """Say whether FHIR has a resource of that name; a name that could not be one is never looked up."""
-    if not re.fullmatch(r"[A-Z][A-Za-z]{2,40}", name):
+def _type_names(release: Release) -> frozenset[str]:
+    types = vars(import_module(f"{_PACKAGES[release]}.fhirtypes"))
+    return frozenset(name.removesuffix("Type") for name in types if name.endswith("Type"))
+
+
+@cache
+def _is_resource(name: str, release: Release) -> bool:
+    try:
+        return bool(model_class(name, release).has_resource_base())
+    except ValueError:  # a primitive has a type and no class
         return False
-    found = model_class(name, release)
-    return found is not None and bool(found.has_resource_base())
 
 
 @cache
@@ -196,8 +218,9 @@ def _leaf_schema(leaf: Any, said: Mapping[str, Any], waiting: list[str]) -> dict
     known = _primitive(leaf)
     if known is not None:
         values = said.get("enum_values") or []
-        if values and "+" not in values:
-            return {"enum": list(values)}
+        rest = _CUT_SHORT.get(tuple(values)) if "+" in values else ()
+        if values and rest is not None:
+            return {"enum": [value for value in values if value != "+"] + list(rest)}
         return dict(known)
     target = getattr(leaf, "_model_klass", None)
     if target is None:

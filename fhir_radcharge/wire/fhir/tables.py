@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BeforeValidator, Field
 
-from fhir_radcharge.strict_yaml import Code, Strict, validated
+from fhir_radcharge.wire.fhir.declared import Code, Declared
 
 Region = Literal["cranial", "body", "unknown"]
 Technique = Literal[
@@ -24,7 +24,7 @@ Modality = Literal["ct", "stereoscopic_xray", "ultrasound", "surface_tracking", 
 _Number = Annotated[Decimal | None, BeforeValidator(lambda value: value if value is None else str(value))]
 
 
-class TechniqueRow(Strict):
+class TechniqueRow(Declared):
     """One row: SNOMED modality, technique, energy unit (`any`: whatever is said), and what they give."""
 
     id: str
@@ -36,7 +36,7 @@ class TechniqueRow(Strict):
     source: str
 
 
-class GuidanceRow(Strict):
+class GuidanceRow(Declared):
     """One row: a SNOMED imaging code and its energy unit, and the kind of event that they are."""
 
     id: str
@@ -48,7 +48,7 @@ class GuidanceRow(Strict):
     source: str
 
 
-class MotionRow(Strict):
+class MotionRow(Declared):
     """One row: a SNOMED motion management code (`any` further technique) and the fact that it is."""
 
     id: str
@@ -58,7 +58,7 @@ class MotionRow(Strict):
     source: str
 
 
-class SiteRow(Strict):
+class SiteRow(Declared):
     """One row: a SNOMED body structure, our word for it, and on which side of the foramen magnum it lies."""
 
     code: Code
@@ -67,7 +67,7 @@ class SiteRow(Strict):
     source: str
 
 
-class Band(Strict):
+class Band(Declared):
     """A band of numbers: from the first, to below the second; an open end is left out."""
 
     least: _Number = Field(default=None, alias="from")
@@ -80,7 +80,7 @@ class Band(Strict):
         return (self.least is None or value >= self.least) and (self.below is None or value < self.below)
 
 
-class StereotacticRow(Strict):
+class StereotacticRow(Declared):
     """One row of the site rule; a condition that is left out is not asked."""
 
     id: str
@@ -126,22 +126,6 @@ class Tables(NamedTuple):
     ) -> StereotacticRow:
         """Return the row of the site rule that decides; the last row fits everything."""
         return next(row for row in self.stereotactic if _fits(row, technique, region, fractions, dose_cgy))
-
-
-def tables_from(files: Mapping[str, Any]) -> Tables:
-    """Return the tables of parsed YAML files by name; raise TableError with file and line."""
-    sites = _rows(files, "body_site.yaml", list[SiteRow])
-    return Tables(
-        techniques=tuple(_rows(files, "technique.yaml", list[TechniqueRow])),
-        guidance=tuple(_rows(files, "guidance.yaml", list[GuidanceRow])),
-        motion=tuple(_rows(files, "motion.yaml", list[MotionRow])),
-        sites={row.code: row for row in sites},
-        stereotactic=tuple(_rows(files, "stereotactic.yaml", list[StereotacticRow])),
-    )
-
-
-def _rows(files: Mapping[str, Any], name: str, model: Any) -> Any:
-    return validated(model, files[name]["rules"], f"mappings/fhir/{name}")
 
 
 def _fits(
