@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from fhir_radcharge.errors import TableError
-from fhir_radcharge.sender_file import FactRow, SenderFile, StatesRow
+from fhir_radcharge.sender_file import SenderFile, StatesRow
 from fhir_radcharge.strict_yaml import Row, line_of, parse, typed, validated
-from fhir_radcharge.wire.facts import COUNTS, FLAGS, NAMES, VOCABULARY, converter
+from fhir_radcharge.wire.facts import COUNTS, FACTS_OF, FLAGS, NAMES, VOCABULARY, meaning
 from fhir_radcharge.wire.paths import Parts, all_of, captured, first_of, keyed, parts_of, present
 from fhir_radcharge.wire.sender import (
     Activity,
     Fact,
+    FactSources,
     Lacking,
     Like,
     Mapped,
@@ -62,7 +63,6 @@ class _Compiler:
     def sender(self, digest: str) -> Sender:
         profile, message, line = self.profile, self.profile.message, self.profile.line
         self._check_names()
-        by_key, by_observation, by_capture, elsewhere = self._facts()
         return Sender(
             name=profile.sender,
             file=self.name,
@@ -112,10 +112,7 @@ class _Compiler:
             key_first=profile.keys.first if profile.keys else 1,
             keys_known=self._keys_known(),
             texts=self._texts(),
-            facts_by_key=by_key,
-            facts_by_observation=by_observation,
-            facts_by_capture=by_capture,
-            facts_elsewhere=elsewhere,
+            facts=self._facts(),
         )
 
     def _say(self, line: int, problem: str) -> None:
@@ -228,35 +225,24 @@ class _Compiler:
                         self._line("texts"), f"'{{{name}}}' in '{text.like}' is neither a fact nor course"
                     )
 
-    def _facts(self) -> tuple[dict[str, Fact], dict[str, Fact], dict[str, Fact], tuple[Fact, ...]]:
-        by_key: dict[str, Fact] = {}
-        by_observation: dict[str, Fact] = {}
-        by_capture: dict[str, Fact] = {}
-        elsewhere: list[Fact] = []
-        for name, declared in self.profile.facts.items():
-            convert = self._converter(name, declared)
-            if convert is None:
-                continue
-            fact = Fact(name, self._first(declared.from_, "facts", name), convert, len(declared.from_))
-            for path in declared.from_:
-                key, capture = keyed(path), captured(path)
-                if capture is not None:
-                    by_capture[capture] = fact
-                elif key is not None:
-                    (by_observation if key[0] == "OBX" else by_key)[key[1]] = fact
-                elif fact not in elsewhere:
-                    elsewhere.append(fact)
-        return by_key, by_observation, by_capture, tuple(elsewhere)
+    def _facts(self) -> dict[str, FactSources]:
+        """Return, for each kind of event, the facts it may have by the place where they stand."""
+        facts = [(declared.from_, fact) for name, declared in self.profile.facts.items() if (fact := self._fact(name))]
+        return {kind: _sources(facts, allowed) for kind, allowed in FACTS_OF.items()}
 
-    def _converter(self, name: str, declared: FactRow) -> Any:
+    def _fact(self, name: str) -> Fact | None:
+        declared = self.profile.facts[name]
+        first = self._first(declared.from_, "facts", name)
+        competes = len(declared.from_) > 1 or parts_of(declared.from_[0]) is not None
         if name not in NAMES:
             return None
         try:
             values = self._values(name, declared.values)
-            return converter(name, self.name, values, declared.suffixes, declared.separator, declared.lower)
+            known, convert = meaning(name, self.name, values, declared.suffixes, declared.separator, declared.lower)
         except ValueError as error:
             self._say(self._line("facts", name), str(error))
             return None
+        return Fact(name, known, convert, first if competes else None)
 
     def _values(self, name: str, declared: Any) -> Mapping[str, Any] | None:
         if declared is None:
@@ -287,6 +273,26 @@ class _Compiler:
             kind = None if declared.kind == "ignored" else declared.kind
             found[code] = Activity(kind, facts, states, declared.code)
         return found
+
+
+def _sources(facts: Iterable[tuple[tuple[str, ...], Fact]], allowed: frozenset[str]) -> FactSources:
+    by_key: dict[str, Fact] = {}
+    by_observation: dict[str, Fact] = {}
+    by_capture: dict[str, Fact] = {}
+    elsewhere: list[Fact] = []
+    for paths, fact in facts:
+        if fact.name not in allowed:
+            continue
+        for path in paths:
+            key, capture = keyed(path), captured(path)
+            if capture is not None:
+                by_capture[capture] = fact
+            elif key is not None:
+                (by_observation if key[0] == "OBX" else by_key)[key[1]] = fact
+            elif fact not in elsewhere:
+                elsewhere.append(fact)
+    some = bool(by_key or by_observation or by_capture or elsewhere)
+    return FactSources(some, by_key, by_observation, by_capture, tuple(elsewhere))
 
 
 def _states(row: StatesRow) -> States:

@@ -72,10 +72,11 @@ def read_dft(message: Message, sender: Sender, site: SiteTables, number: int) ->
 def _silence(message: Message, sender: Sender) -> str:
     """Return why a message is not read at all, or nothing."""
     header, d = message.segments[0], message.delimiters
-    kind = leaf(header[9], d) if len(header) > 9 else ""
-    if kind not in sender.books:
-        return f"not_booked: {shown(kind)}"
-    processing = leaf(header[11], d) if len(header) > 11 else ""
+    raw = header[9] if len(header) > 9 else ""
+    kind = raw[:3]
+    if kind not in sender.books or raw[3:4].isalnum():
+        return f"not_booked: {shown(leaf(raw, d))}"
+    processing = header[11][:1] if len(header) > 11 else ""
     return f"not_production: {processing}" if processing in _NOT_PRODUCTION else ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from fhir_radcharge.errors import MessageError
 from fhir_radcharge.wire.er7 import Delimiters, unescape
@@ -83,48 +83,51 @@ def shown(value: str) -> str:
     return value if len(value) <= _SHOWN_MAX else value[:_SHOWN_MAX] + "..."
 
 
-def converter(
+class Meaning(NamedTuple):
+    """What a fact's text means: the function, and what short texts are known to mean already."""
+
+    known: dict[str, Any]
+    convert: Convert
+
+
+def meaning(
     name: str,
     file: str,
     values: Mapping[str, Any] | None = None,
     suffixes: tuple[str, ...] = (),
     separator: str = ",",
     lower: bool = False,
-) -> Convert:
-    """Return a function from a raw field to the fact's value; it raises MessageError for what it cannot read."""
+) -> Meaning:
+    """Return what turns a raw field into the fact's value; it raises MessageError for what it cannot read."""
     if name in TIMES:
-        return _time
+        return Meaning({}, _time)
     if name in ANGLES:
-        return _angles(separator)
+        return Meaning({}, _angles(separator))
     if values is not None:
         return _memo(_looked_up(name, file, values))
     if name in VOCABULARY:
         return _memo(_looked_up(name, file, {value: value for value in VOCABULARY[name]}))
     if name in FLAGS:
-        raise ValueError(
-            f'fact \'{name}\' is true or false: declare its `values`, such as {{"Y": true, "N": false}}'
-        )
+        raise ValueError(f"fact '{name}' is true or false: declare its `values`, such as {{\"Y\": true, \"N\": false}}")
     if name in COUNTS:
         return _memo(_count(name, suffixes))
     if name in NUMBERS:
         return _memo(_number(name, suffixes))
-    return _lowered if lower else _text
+    return Meaning({}, _lowered if lower else _text)
 
 
-def _memo(read: Callable[[str, str], Any]) -> Convert:
+def _memo(read: Callable[[str, str], Any]) -> Meaning:
     """Keep what short raw values mean: a department says the same few hundred all year."""
     known: dict[str, Any] = {}
 
     def convert(raw: str, d: Delimiters, zone: Zone, place: str) -> Any:
-        found = known.get(raw)
-        if found is None:
-            # A raw value may hold delimiters, which are the message's own: only plain ones are remembered.
-            found = read(leaf(raw, d), place)
-            if raw.replace(".", "").replace("-", "").replace(" ", "").isalnum() and len(known) < _MEMO_MAX:
-                known[raw] = found
+        found = read(leaf(raw, d), place)
+        # A raw value may hold delimiters, which are the message's own: only plain ones are remembered.
+        if raw.isalnum() and len(known) < _MEMO_MAX:
+            known[raw] = found
         return found
 
-    return convert
+    return Meaning(known, convert)
 
 
 def _looked_up(name: str, file: str, values: Mapping[str, Any]) -> Callable[[str, str], Any]:

@@ -10,15 +10,16 @@ from fhir_radcharge.errors import MessageError
 from fhir_radcharge.model import Kind, PatientClass, Place, Reported, TreatmentEvent
 from fhir_radcharge.places import UNMAPPED, Plans, Settings
 from fhir_radcharge.wire.er7 import NULL, Delimiters
-from fhir_radcharge.wire.facts import FACTS_OF, MUST_OF, shown
+from fhir_radcharge.wire.facts import MUST_OF, shown
 from fhir_radcharge.wire.misaligned import quantity_problem, seems_shifted, type_problem
 from fhir_radcharge.wire.paths import Scope
-from fhir_radcharge.wire.sender import Activity, Sender
-from fhir_radcharge.wire.times import Moment, read_moment, read_order
+from fhir_radcharge.wire.sender import Activity, Direction, Sender
+from fhir_radcharge.wire.times import read_moment, read_order
 
 _MAKES_LINES = frozenset({"fraction", "guidance", "port_image", "service", "reported"})
 _ONE_UNIT = frozenset({"fraction", "guidance"})
 _CARRIES_CODE = frozenset({"service", "reported"})
+_BOOKED = frozenset({"charge", "credit"})
 _UNKNOWN = Activity("reported", {}, (), None)
 _NOTHING_LACKS: frozenset[str] = frozenset()
 _NOWHERE = Place()
@@ -43,29 +44,31 @@ class Shared(NamedTuple):
 def event_of(scope: Scope, group: list[list[str]], position: int, shared: Shared) -> TreatmentEvent | None:
     """Return the event that a line says; None if it says nothing of its own; raise MessageError if unreadable."""
     sender = shared.sender
-    direction = _direction(scope, sender)
-    if direction == "ignored":
-        shared.notices.append(f"line_ignored: FT1-6 {shown(sender.type(scope))}")
-        return None
-    units = _units(scope, shared)
+    type_ = sender.type(scope)
+    direction = sender.types.get(type_)
+    if direction not in _BOOKED:
+        return _not_booked(scope, sender, type_, direction, shared.notices)
+    text = (sender.quantity_2_1 if shared.swapped else sender.quantity)(scope)
+    units = 1 if text == "1" else _units(text, scope, sender)
     voided = direction == "credit" or units < 0
-    activity = _activity(scope, sender, voided)
-    if activity.kind is None:
+    code = sender.activity(scope)
+    activity = sender.activities.get(code) or _activity(code, sender, voided)
+    kind = activity.kind
+    if kind is None:
         shared.notices.append("line_ignored: another line says it")
         return None
+    units = abs(units)
+    if units != 1 and kind in _ONE_UNIT:
+        raise _not_one_unit(kind, units, voided, sender)
     id_ = sender.id(scope)
     content = _content(group)
     if not id_:
-        raise MessageError(
-            sender.id_place, "the event's id is missing", "send an id that no other event has", "101"
-        )
-    if _repeats(id_, voided, content, position, shared):
+        remedy = "send an id that no other event has"
+        raise MessageError(sender.id_place, "the event's id is missing", remedy, "101")
+    if id_ in shared.seen and _repeats(id_, voided, content, shared):
         return None
-    units = abs(units)
-    _refuse_units(activity.kind, units, voided, sender)
-    return _event(
-        scope, shared, activity, activity.kind, id_, units, voided, (position, crc32(content.encode()))
-    )
+    shared.seen[id_] = (voided, content, position)
+    return _event(scope, shared, activity, kind, id_, units, voided, (position, crc32(content.encode())))
 
 
 def payer_of(scope: Scope, sender: Sender, plans: Plans, notices: list[str]) -> str:
@@ -103,27 +106,32 @@ def _event(
     content: tuple[int, int],
 ) -> TreatmentEvent:
     sender = shared.sender
-    moment = _start(scope, sender)
+    start = sender.start(scope)
+    if not start:
+        raise MessageError(sender.start_place, "the start is missing", "send the date of service", "101")
+    day, minute = read_moment(start, sender.zone, sender.start_place)
     code = activity.code or sender.code(scope)
     modifiers = sender.modifiers(scope)
-    facts = _facts(scope, activity, kind, sender)
     provider = sender.rendering(scope)
-    if kind == "exam":
-        provider = facts.pop("provider", "") or provider
+    facts: dict[str, Any] = {}
+    if not voided:  # a credit needs no facts, and must not be lost for a wrong one
+        facts = _facts(scope, activity, kind, sender)
+        if kind == "exam":
+            provider = facts.pop("provider", "") or provider
+        if activity.states or kind in MUST_OF:
+            _complete(facts, kind, activity, day, sender)
     if kind in _CARRIES_CODE:
         _add_code(facts, code, modifiers, units, voided, sender)
-    if not voided:
-        _complete(facts, kind, activity, moment.day, sender)
     own_payer = sender.payer_per_line or "IN1" in scope.own
     return TreatmentEvent(
         sender.name,
         id_,
         kind,
-        moment.day,
-        moment.minute,
+        day,
+        minute,
         sender.course(scope) or None,
         facts,
-        _place(scope, moment.day, shared),
+        _place(scope, day, shared),
         shared.patient_class,
         payer_of(scope, sender, shared.plans, shared.notices) if own_payer else shared.payer,
         Reported(code, modifiers, units) if code else None,
@@ -135,26 +143,24 @@ def _event(
     )
 
 
-def _direction(scope: Scope, sender: Sender) -> str:
-    value = sender.type(scope)
-    direction = sender.types.get(value)
-    if direction is None:
-        raise type_problem(scope.ft1, value, sender.types, sender.file)
+def _not_booked(
+    scope: Scope, sender: Sender, type_: str, direction: Direction | None, notices: list[str]
+) -> TreatmentEvent | None:
+    """Return nothing for a line that is ignored; raise for one that is held or not understood."""
+    if direction == "ignored":
+        notices.append(f"line_ignored: FT1-6 {shown(type_)}")
+        return None
     if direction == "held":
         raise MessageError(
             sender.type_place,
-            f"{value} is an adjustment that names no unit of an event",
+            f"{type_} is an adjustment that names no unit of an event",
             f"settle it by hand, or say under line.types of {sender.file} what it is",
         )
-    return direction
+    raise type_problem(scope.ft1, type_, sender.types, sender.file)
 
 
-def _units(scope: Scope, shared: Shared) -> int:
+def _units(text: str, scope: Scope, sender: Sender) -> int:
     """Return the signed number of units; negative where the sender takes back by sign."""
-    sender = shared.sender
-    text = (sender.quantity_2_1 if shared.swapped else sender.quantity)(scope)
-    if text == "1":
-        return 1
     if not text and sender.quantity_absent_is_one and not seems_shifted(scope.ft1):
         return 1
     sign = -1 if text.startswith("-") else 1
@@ -169,11 +175,7 @@ def _units(scope: Scope, shared: Shared) -> int:
     return sign * int(digits)
 
 
-def _activity(scope: Scope, sender: Sender, voided: bool) -> Activity:
-    code = sender.activity(scope)
-    found = sender.activities.get(code)
-    if found is not None:
-        return found
+def _activity(code: str, sender: Sender, voided: bool) -> Activity:
     if voided:
         return _UNKNOWN  # a credit needs only the id of what it takes back
     if not code:
@@ -186,19 +188,16 @@ def _activity(scope: Scope, sender: Sender, voided: bool) -> Activity:
     )
 
 
-def _refuse_units(kind: Kind, units: int, voided: bool, sender: Sender) -> None:
-    if units == 1 or kind not in _ONE_UNIT:
-        return
+def _not_one_unit(kind: Kind, units: int, voided: bool, sender: Sender) -> MessageError:
     problem = f"a credit of {units} units of one {kind}" if voided else f"a {kind} of {units} units"
-    raise MessageError(sender.quantity_place, problem, "send one line of one unit for each", "207")
+    return MessageError(sender.quantity_place, problem, "send one line of one unit for each", "207")
 
 
-def _repeats(id_: str, voided: bool, content: str, position: int, shared: Shared) -> bool:
-    """Say whether this line repeats an earlier one of the message; raise if the id is used for two events."""
-    earlier = shared.seen.get(id_)
-    shared.seen[id_] = (voided, content, position)
-    if earlier is None or earlier[0] != voided:
-        return False
+def _repeats(id_: str, voided: bool, content: str, shared: Shared) -> bool:
+    """Say whether a line repeats an earlier one of the message; raise if the id is used for two events."""
+    earlier = shared.seen[id_]
+    if earlier[0] != voided:
+        return False  # a credit and a new charge of one event, in one message
     if earlier[1] == content:
         shared.notices.append("line_repeated")
         return True
@@ -209,35 +208,31 @@ def _repeats(id_: str, voided: bool, content: str, position: int, shared: Shared
     )
 
 
-def _start(scope: Scope, sender: Sender) -> Moment:
-    text = sender.start(scope)
-    if not text:
-        raise MessageError(sender.start_place, "the start is missing", "send the date of service", "101")
-    return read_moment(text, sender.zone, sender.start_place)
-
-
 def _facts(scope: Scope, activity: Activity, kind: Kind, sender: Sender) -> dict[str, Any]:
-    allowed = FACTS_OF[kind]
     facts = dict(activity.facts)
-    if not allowed:
+    sources = sender.facts[kind]
+    if not sources.any:
         return facts
-    d = scope.delimiters
+    d, zone = scope.delimiters, sender.zone
     for known, stated, delimiters in (
-        (sender.facts_by_capture, scope.captured, _DECODED),
-        (sender.facts_by_key, scope.keys, d),
-        (sender.facts_by_observation, scope.observed, d),
+        (sources.by_capture, scope.captured, _DECODED),
+        (sources.by_key, scope.keys, d),
+        (sources.by_observation, scope.observed, d),
     ):
-        if known and stated:
-            for name, raw in stated.items():
-                fact = known.get(name)
-                if fact is None or fact.name not in allowed or not raw or raw == NULL:
-                    continue
-                if fact.paths > 1:  # the first path that holds anything speaks
-                    raw, delimiters = fact.read(scope), _DECODED
-                facts[fact.name] = fact.convert(raw, delimiters, sender.zone, name)
-    for fact in sender.facts_elsewhere:
-        if fact.name in allowed and (raw := fact.read(scope)):
-            facts[fact.name] = fact.convert(raw, _DECODED, sender.zone, fact.name)
+        if not known:
+            continue
+        for place, raw in stated.items():
+            fact = known.get(place)
+            if fact is None or not raw or raw == NULL:
+                continue
+            name, known_values, convert, first = fact
+            if first is not None:  # several paths: the first that holds anything speaks
+                raw, delimiters = first(scope), _DECODED
+            value = known_values.get(raw)
+            facts[name] = convert(raw, delimiters, zone, place) if value is None else value
+    for fact in sources.elsewhere:
+        if fact.first is not None and (raw := fact.first(scope)):
+            facts[fact.name] = fact.convert(raw, _DECODED, zone, fact.name)
     return facts
 
 
@@ -268,11 +263,11 @@ def _complete(facts: dict[str, Any], kind: Kind, activity: Activity, day: date, 
 
 
 def _place(scope: Scope, day: date, shared: Shared) -> Place:
-    settings = shared.settings
+    place_of = shared.settings.place
     for read in shared.sender.location:
         location = read(scope)
         if location:
-            place = settings.place(location, day)
+            place = place_of(location, day)
             if place is not None:
                 return place
     shared.notices.append("setting_unknown")
@@ -280,8 +275,11 @@ def _place(scope: Scope, day: date, shared: Shared) -> Place:
 
 
 def _lacks(scope: Scope, sender: Sender) -> frozenset[str]:
-    missing = [lacking.item for lacking in sender.lacking if not lacking.told(scope)]
-    return frozenset(missing) if missing else _NOTHING_LACKS
+    missing = _NOTHING_LACKS
+    for item, told in sender.lacking:
+        if not told(scope):
+            missing = missing | {item}
+    return missing
 
 
 def _content(group: list[list[str]]) -> str:

@@ -106,11 +106,10 @@ def _keys(segment: Segment, sender: Sender, notices: list[str]) -> dict[str, str
         if not found:
             notices.append(f"field_without_key: {segment[0]}")
             continue
-        if key in keys and keys[key] != value:
+        if keys.setdefault(key, value) != value:
             raise MessageError(
                 f"{segment[0]}:{shown(key)}", "is stated twice, differently", "send it once", "207"
             )
-        keys[key] = value
         if key not in known:
             notices.append(f"key_not_read: {segment[0]}:{shown(key)}")
     return keys

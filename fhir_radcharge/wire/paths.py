@@ -234,6 +234,8 @@ def _observed_reader(name: str) -> Read:
 def _field_reader(parts: Parts) -> Read:
     if not parts.key and parts[2:5] == (1, 1, 1):
         return _first_reader_of_ft1(parts.field) if parts.segment == "FT1" else _first_reader(parts)
+    if parts.key and parts.component and parts.subcomponent == 1:
+        return _chosen_reader(parts)
     return _any_reader(parts)
 
 
@@ -257,6 +259,27 @@ def _first_reader(parts: Parts) -> Read:
             return ""
         raw = fields[field]
         return raw if raw.isalnum() or not raw else first_leaf(raw, scope.delimiters)
+
+    return read
+
+
+def _chosen_reader(parts: Parts) -> Read:
+    """Return a reader of the repetition that another of its components names, such as the id of type MR."""
+    segment, field, component, _, _, key, equals = parts
+    needed = max(component, key)
+
+    def read(scope: Scope) -> str:
+        fields = _segment(scope, segment)
+        raw = fields[field] if fields is not None and field < len(fields) else ""
+        d = scope.delimiters
+        if not (raw and d.component):
+            return ""
+        for repetition in raw.split(d.repetition) if d.repetition else [raw]:
+            pieces = repetition.split(d.component)
+            if len(pieces) >= needed and (pieces[key - 1] == equals or first_leaf(pieces[key - 1], d) == equals):
+                value = pieces[component - 1]
+                return value if value.isalnum() else leaf(value, d)
+        return ""
 
     return read
 

@@ -39,12 +39,22 @@ class Activity(NamedTuple):
 
 
 class Fact(NamedTuple):
-    """One fact: how its text is read where several paths may hold it, and what the text means."""
+    """One fact: what its text means, `known` what was looked up before; `first` reads it where paths compete."""
 
     name: str
-    read: Read
+    known: Mapping[str, Any]
     convert: Convert
-    paths: int
+    first: Read | None
+
+
+class FactSources(NamedTuple):
+    """The facts that an event of one kind may have, by where they stand."""
+
+    any: bool
+    by_key: Mapping[str, Fact]
+    by_observation: Mapping[str, Fact]
+    by_capture: Mapping[str, Fact]
+    elsewhere: tuple[Fact, ...]
 
 
 class TextSource(NamedTuple):
@@ -136,7 +146,4 @@ class Sender:
     key_first: int
     keys_known: frozenset[str]
     texts: Mapping[str, tuple[TextSource, ...]]
-    facts_by_key: Mapping[str, Fact]
-    facts_by_observation: Mapping[str, Fact]
-    facts_by_capture: Mapping[str, Fact]
-    facts_elsewhere: tuple[Fact, ...]
+    facts: Mapping[str, FactSources]
