@@ -47,7 +47,7 @@ def engine_lines(rulebook: Rulebook) -> DueLines:
     def lines(done: Sequence[Done], knobs: Mapping[str, Any], as_of: date) -> Counter[Due]:
         name = repr(sorted(knobs.items()))
         if name not in books:
-            books[name] = _turned(rulebook, knobs)
+            books[name] = turned(rulebook, knobs)
         due = charges_due([event_of(one) for one in done], books[name], as_of)
         found: Counter[Due] = Counter()
         for charge in due.charges:
@@ -67,7 +67,8 @@ def event_of(one: Done) -> TreatmentEvent:
     )  # fmt: skip
 
 
-def _turned(rulebook: Rulebook, knobs: Mapping[str, Any]) -> Rulebook:
+def turned(rulebook: Rulebook, knobs: Mapping[str, Any]) -> Rulebook:
+    """Return the rulebook with these knobs turned."""
     return replace(rulebook, policy=rulebook.policy.overridden(knobs)) if knobs else rulebook
 
 

@@ -18,9 +18,9 @@ class Key(NamedTuple):
 
 
 class Said(NamedTuple):
-    """One FT1 as this biller reads it."""
+    """One FT1 as this biller reads it; `names` are the ids by which it may name the charge that it credits."""
 
-    transaction: str
+    names: tuple[str, ...]
     kind: str
     key: Key
     units: int
@@ -38,8 +38,7 @@ class Biller:
         self.drops_repeats = drops_repeats
         self.books: Counter[Key] = Counter()
         self.posted: dict[str, bytes] = {}
-        self.charges: dict[str, tuple[Key, int]] = {}
-        self.refused: set[str] = set()
+        self.charges: dict[str, Key] = {}
 
     def post(self, raw: bytes) -> None:
         """Take a message into the books."""
@@ -61,13 +60,16 @@ class Biller:
         code = (cells[25] or cells[7]).split("^")[0]
         modifiers = "-".join(one.split("^")[0] for one in cells[26].split("~") if one)
         key = Key(record, code, modifiers, cells[4].split("^")[0][:8])
-        return Said(cells[2], cells[6], key, abs(int(cells[10])))
+        return Said((cells[2], cells[23].split("^")[0]), cells[6], key, abs(int(cells[10])))
 
     def _book(self, said: Said, control_id: str) -> None:
         if said.kind == "CG":
             self.books[said.key] += said.units
-            self.charges[said.transaction] = said.key, said.units
+            self.charges[said.names[0]] = said.key
             return
+        charged = {self.charges[name] for name in said.names if name in self.charges}
+        if charged != {said.key}:
+            raise Broken("I8", f"{self.name}: credit {control_id} names no charge of its line that was taken")
         if self.books[said.key] < said.units:
             raise Broken("I8", f"{self.name}: credit {control_id} takes back more than stands")
         self.books[said.key] -= said.units

@@ -29,7 +29,6 @@ class Faults(NamedTuple):
     foreign: float = 0.0  # the answer of another message comes instead
     refuse: float = 0.0  # the biller says AE
     busy: float = 0.0  # the biller says AR
-    restart_biller: float = 0.0  # nothing listens for a while
 
 
 NONE = Faults()

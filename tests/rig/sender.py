@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from datetime import date
 
 from rig.faults import Faults
 
@@ -29,6 +30,14 @@ class Sender:
             return self.left[draw.randrange(min(len(self.left), 12))]
         return self.left[0]
 
+    def burst(self) -> list[bytes]:
+        """Return what is said in one breath: mostly one message, now and then several without waiting."""
+        first = self.next()
+        if first is None:
+            return []
+        more = self.left[: self._draw.choice((0, 0, 0, 1, 3))]
+        return [first, *(raw for raw in more if raw != first)]
+
     def hear(self, raw: bytes, answer: bytes) -> None:
         """Take the answer to a message: only one that names it counts."""
         fields = [line.split(b"|") for line in answer.split(b"\r")]
@@ -47,3 +56,9 @@ def control_id_of(raw: bytes) -> bytes:
     """Return MSH-10."""
     fields = raw.split(b"\r", 1)[0].split(b"|")
     return fields[9] if len(fields) > 9 else b""
+
+
+def sent_on(raw: bytes) -> date:
+    """Return the day of MSH-7."""
+    said = raw.split(b"\r", 1)[0].split(b"|")[6].decode()
+    return date(int(said[:4]), int(said[4:6]), int(said[6:8]))

@@ -30,15 +30,14 @@ def story_of(seed: int, site: Any, courses_max: int = 2, kind: str | None = None
     draw = random.Random(f"story {seed}")
     kind = kind or draw.choice(sorted(KINDS))
     start = draw.choice((date(2025, 6, 2), date(2025, 12, 15), date(2026, 2, 2)))
-    oddities = "none" if kind in ("none", "wire") else "torture"
+    quiet = kind in ("none", "wire")
     run = run_of("torture", seed, start, draw.choice(_PATHWAYS), draw.randint(1, courses_max))
-    run = run._replace(oddities=oddities)
-    said = tuple(message.raw for message in messages(run, draw.choice(DIALECTS)))
-    # The sender itself says nothing twice here; repeats are the world's.
-    said = tuple(dict.fromkeys(said))
+    run = run._replace(oddities="none" if quiet else "torture")
+    # What the simulated sender repeats by itself is said once here: repeating is the world's.
+    said = tuple(dict.fromkeys(message.raw for message in messages(run, draw.choice(DIALECTS))))
     last_day = start + timedelta(days=400)
-    drops = {name: site.destinations[name].on_ambiguous == "resend" for name in site.destinations}
-    return Story(seed, KINDS[kind], said, expected(run, site, last_day), last_day, drops)
+    drops = {name: one.on_ambiguous == "resend" for name, one in site.destinations.items()}
+    return Story(seed, KINDS[kind], said, quiet, expected(run, site, last_day), last_day, drops)
 
 
 def expected(run: Any, site: Any, as_of: date) -> dict[str, Counter[Key]]:

@@ -6,19 +6,21 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fhir_radcharge.engine import Heard, Outcome, Send
 from fhir_radcharge.errors import LedgerError
+from fhir_radcharge.ledger import verify_chain
 from rig.biller import Biller, Key
 from rig.books import BooksCheck
 from rig.broken import Broken
 from rig.engines import Factory
 from rig.faults import NONE, Crash, Faults
 from rig.garbage import garbage
-from rig.sender import Sender
+from rig.sender import Sender, sent_on
 from rig.wires import Wire
 
 LANES = 2
@@ -32,6 +34,7 @@ class Story(NamedTuple):
     seed: int
     faults: Faults
     messages: tuple[bytes, ...]
+    quiet: bool
     expected: Mapping[str, Counter[Key]]
     last_day: date
     drops_repeats: Mapping[str, bool]
@@ -49,7 +52,7 @@ class World:
         self.in_flight: dict[tuple[str, int], Send] = {}
         self.ticks = 0
         self.bomb = 0
-        self.steps = 0
+        self.steps = self.done = 0
         self.trace = sha256()
         self.opened = factory(path, site, self.clock)
         self.check = BooksCheck(path)
@@ -77,12 +80,11 @@ class World:
         while self.sender.left or self.draw.random() < 0.9:
             self.step(self.draw.choice(_MOVES))
         self.faults = self.sender._faults = NONE
-        self._rest(lambda: bool(self.sender.left))
-        self._note("day", self.opened.engine.day(self.story.last_day))
-        for _ in range(50):
-            self._rest(lambda: False)
-            if not self._person():
-                break
+        self._rest()
+        self.note("day", self.opened.engine.day(self.story.last_day))
+        self._rest()
+        while self._person():
+            self._rest()
         self._judge()
         return self.trace.hexdigest()
 
@@ -97,37 +99,30 @@ class World:
             self._reopen()
         except LedgerError as error:
             # The disk failed: nothing of this move is kept, and nobody was answered.
-            self._note("disk", str(error).split(":")[0])
+            self.note("disk", str(error).split(":")[0])
         self.check.step(self.sender.acked[-3:])
         if self.draw.random() < 0.005:
             self.check.snapshot()
 
-    def _rest(self, busy: Callable[[], bool]) -> None:
+    def _rest(self) -> None:
         """Move without faults until neither the sender, the engine nor a link has anything to do."""
-        while True:
-            before = self.trace.hexdigest()
-            for move in (say, work, send, carry):
+        moves = [say, work, *(partial(send, name=name) for name in self.billers), *[carry] * 2 * LANES]
+        done = -1
+        while done != self.done:
+            done = self.done
+            for move in moves:
                 self.step(move)
-            idle = not self.in_flight and not busy() and before == self.trace.hexdigest()
-            if idle:
-                return
 
     def _reopen(self) -> None:
-        self._note("crash", self.steps)
+        self.note("crash", self.steps)
         self.bomb = 0
         self.opened.ledger.close()
-        self.check.close()
         self.in_flight.clear()
         self.opened = self.factory(self.path, self.site, self.clock)
-        fresh = BooksCheck(self.path)
-        fresh.snapshots = self.check.snapshots
-        self.check = fresh
 
     def note(self, what: str, value: object) -> None:
-        """Add to the trace."""
-        self._note(what, value)
-
-    def _note(self, what: str, value: object) -> None:
+        """Add to the trace that something was done."""
+        self.done += 1
         self.trace.update(f"{what} {value}\n".encode())
 
     # ---- people and the end --------------------------------------------------------------------------------
@@ -140,15 +135,21 @@ class World:
             decided = True
             arrived = control_id in self.billers[destination].posted
             (verbs.arrived if arrived else verbs.resend)(key, "rig", "asked the biller")
-        for key, *_ in self.check.items("refused"):
-            decided = True
-            verbs.release(key, "rig", "mended at the biller")
-        self._note("person", decided)
+        # A message that was being read when the process died, twice, waits for a person too.
+        for category in ("refused", "quarantined"):
+            for key, *_ in self.check.items(category):
+                decided = True
+                verbs.release(key, "rig", "mended at the biller, or never a fault of the message")
+        if decided:
+            self.note("person", self.steps)
         return decided
 
     def _judge(self) -> None:
         self.check.step(self.sender.acked)
-        self.check.at_rest()
+        self.check.at_rest(self.story.quiet)
+        problem = verify_chain(self.opened.ledger.connection).problem
+        if problem:
+            raise Broken("I5", problem)
         for name, biller in self.billers.items():
             expected, found = self.story.expected[name], biller.standing()
             if expected != found:
@@ -159,8 +160,7 @@ class World:
 def _some(lines: Counter[Key]) -> str:
     return (
         ", ".join(
-            f"{key.code}-{key.modifiers} x{units} {key.day} {key.record}"
-            for key, units in sorted(lines.items())[:4]
+            f"{key.code}-{key.modifiers} x{units} {key.day} {key.record}" for key, units in sorted(lines.items())[:4]
         )
         or "nothing"
     )
@@ -170,14 +170,19 @@ def _some(lines: Counter[Key]) -> str:
 
 
 def say(world: World) -> None:
-    """Let the sender say a message and hear, perhaps, the answer."""
+    """Let the sender say something and hear, perhaps, the answers."""
     draw, faults = world.draw, world.faults
-    raw = garbage(draw, world.story.messages) if draw.random() < faults.garbage else world.sender.next()
-    if raw is None or draw.random() < faults.request_lost:
+    said = world.sender.burst()
+    if draw.random() < faults.garbage:
+        said.append(garbage(draw, world.story.messages))
+    heard: list[bytes] = []
+    for raw in said:
+        if draw.random() >= faults.request_lost:
+            heard += world.inward.carry(raw, cut=draw.random() < faults.cut_connection)
+    if not heard:
         return
-    heard = world.inward.carry(raw, cut=draw.random() < faults.cut_connection)
     answers = _receive(world, heard)
-    world.note("say", (len(heard), len(answers)))
+    world.note("say", len(heard))
     for one, answer in zip(heard, answers, strict=True):
         if answer is None or draw.random() < faults.answer_lost:
             continue
@@ -186,8 +191,6 @@ def say(world: World) -> None:
 
 
 def _receive(world: World, heard: list[bytes]) -> list[bytes | None]:
-    if not heard:
-        return []
     died = world.draw.random()
     _spoil(world, died < world.faults.disk)
     with world.opened.ledger.transaction():
@@ -204,13 +207,15 @@ def work(world: World) -> None:
     _spoil(world, world.draw.random() < world.faults.disk)
     if world.draw.random() < world.faults.crash_inside:
         world.bomb = world.draw.randint(1, 4)
-    world.note("work", world.opened.engine.work(world.draw.choice((1, 3, 20))))
+    count = world.opened.engine.work(world.draw.choice((1, 3, 20)))
     world.bomb = 0
+    if count:
+        world.note("work", count)
 
 
-def send(world: World) -> None:
+def send(world: World, name: str | None = None) -> None:
     """Let a link take what is next on its free lanes."""
-    name = world.draw.choice(sorted(world.billers))
+    name = name or world.draw.choice(sorted(world.billers))
     free = [lane for lane in range(LANES) if (name, lane) not in world.in_flight]
     with world.opened.ledger.transaction():
         sends = world.opened.engine.take(name, free, LANES)
@@ -219,7 +224,8 @@ def send(world: World) -> None:
         if body is not None and body != one.body:
             raise Broken("I4", f"{one.control_id} goes out in other bytes")
         world.in_flight[name, one.lane] = one
-    world.note("send", [one.control_id for one in sends])
+    if sends:
+        world.note("send", [one.control_id for one in sends])
 
 
 def carry(world: World) -> None:
@@ -266,9 +272,11 @@ def _deliver(world: World, biller: Biller, one: Send) -> tuple[Any, str, bytes]:
 
 
 def day(world: World) -> None:
-    """Let a night pass."""
-    with world.opened.ledger.transaction():
-        world.note("day", world.opened.engine.day(_START.date() + timedelta(days=world.steps // 10)))
+    """Let a night pass: the date of the newest message that was said has come."""
+    newest = max((sent_on(raw) for raw in world.sender.acked), default=None)
+    if newest is not None:
+        with world.opened.ledger.transaction():
+            world.opened.engine.day(newest)
 
 
 def die(world: World) -> None:
