@@ -55,9 +55,7 @@ class Decisions:
             if item.category == "unanswered":
                 raise UnsafeError(f"{key}: say arrived, resend or not_arrived of an unanswered message")
             if item.category in ("hold", "flag"):
-                raise UnsafeError(
-                    f"{key}: a {item.category} is released by an event of kind 'release'; supply one"
-                )
+                raise UnsafeError(f"{key}: a {item.category} is released by an event of kind 'release'; supply one")
             self._sending.close(item, at)
             if item.message and item.category in MESSAGE_ITEMS:
                 self._ledger.write("insert or ignore into again (message) values (?)", (item.message,))
@@ -110,9 +108,7 @@ class Decisions:
             raise UnsafeError(f"the scope '{scope}' is none of {', '.join(SCOPES)}")
         with self._ledger.transaction():
             at = self._decide("activate", digest, by, why, {"scope": scope})
-            self._ledger.append(
-                "activation", [(self._ledger.next_number("activation"), digest, scope, by, why, at)]
-            )
+            self._ledger.append("activation", [(self._ledger.next_number("activation"), digest, scope, by, why, at)])
             if scope == "all":
                 self._touch_all()
             else:
@@ -152,9 +148,7 @@ class Decisions:
         if name in book.lines:
             return 0
         account = self._reader.account(row.account)
-        line = Line(
-            name, "CHARGE", "opening", row.destination, line_key, row.line, row.units, None, 0, account, None
-        )
+        line = Line(name, "CHARGE", "opening", row.destination, line_key, row.line, row.units, None, 0, account, None)
         previous = book.previous(row.destination, "opening", line_key)
         at, number = label(self._clock()), self._ledger.next_number("posting")
         self._ledger.append(
@@ -180,9 +174,7 @@ class Decisions:
             raise UnsafeError(f"no item '{key}' is open")
         return item
 
-    def _decide(
-        self, kind: str, subject: str, by: str, why: str, detail: dict[str, Any] | None = None
-    ) -> str:
+    def _decide(self, kind: str, subject: str, by: str, why: str, detail: dict[str, Any] | None = None) -> str:
         if not by or not why:
             raise UnsafeError("a decision needs who and why")
         at, number = label(self._clock()), self._ledger.next_number("decision")

@@ -64,11 +64,7 @@ class PatientBook:
         """
         units: dict[str, int] = {}
         for line in self.lines.values():
-            if (
-                line.destination != destination
-                or line.id in self.struck
-                or line.mode not in (mode, "opening")
-            ):
+            if line.destination != destination or line.id in self.struck or line.mode not in (mode, "opening"):
                 continue
             if line.credits is None:
                 units[line.id] = units.get(line.id, 0) + line.units
@@ -138,13 +134,9 @@ def load(ledger: Ledger, number: int) -> PatientBook:
         owner = max(ledger.read(f"{_EVENTS} where key = ?", (moved,)), key=_order)
         if owner[4] == number:
             _hear_all(book, [owner])
-    for row in ledger.read(
-        f"select {LINE_COLUMNS} from posting where patient = ? order by number", (number,)
-    ):  # noqa: S608
+    for row in ledger.read(f"select {LINE_COLUMNS} from posting where patient = ? order by number", (number,)):  # noqa: S608
         book.add_line(read_line(row))
-    book.struck.update(
-        name for (name,) in ledger.read("select posting from struck where patient = ?", (number,))
-    )
+    book.struck.update(name for (name,) in ledger.read("select posting from struck where patient = ?", (number,)))
     book.items.update((item.key, item) for item in items_of(ledger, "patient", number))
     for (day,) in ledger.read("select day from wake where patient = ?", (number,)):
         book.wake = day

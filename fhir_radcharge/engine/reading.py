@@ -120,17 +120,13 @@ class Reader:
         except LedgerError:
             raise
         except RadchargeError as problem:
-            parked.append(
-                _unreadable(message.number, MessageError("message", str(problem), "mend it and release"))
-            )
+            parked.append(_unreadable(message.number, MessageError("message", str(problem), "mend it and release")))
             return []
         except Exception as error:  # noqa: BLE001 -- our own bug in one message must not stop the others
             parked.append(defect(error, message=message.number))
             return []
         parked += [_unreadable(message.number, problem) for problem in reading.problems]
-        parked += [
-            _notice(message.number, self._ledger.key(reading.patient).hex(), text) for text in reading.notices
-        ]
+        parked += [_notice(message.number, self._ledger.key(reading.patient).hex(), text) for text in reading.notices]
         self._parsed.add(message.number, heard)
         return told
 
@@ -176,8 +172,8 @@ class Reader:
         for some in _parts(list(keys)):
             marks = ",".join("?" * len(some))
             for key, revision, content, patient in self._ledger.read(
-                f"select key, revision, content, patient from event where key in ({marks})",
-                some,  # noqa: S608
+                f"select key, revision, content, patient from event where key in ({marks})",  # noqa: S608
+                some,
             ):
                 known.setdefault(key, {})[revision, content] = patient
         return known

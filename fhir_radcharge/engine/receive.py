@@ -104,9 +104,7 @@ class Intake:
         try:
             header = self._rooms.header(raw)
         except MessageError as problem:
-            return _Look(
-                content, content, self._rooms.no_header, _DEFAULT_DOOR, "refused", "reject", (problem,)
-            )
+            return _Look(content, content, self._rooms.no_header, _DEFAULT_DOOR, "refused", "reject", (problem,))
         dedup = _dedup(header.sending_application, header.sending_facility, header.control_id) or content
         door = self._door(header)
         required = REQUIRED.get(header.type)
@@ -145,9 +143,7 @@ class Intake:
         wanted = list(set(keys))
         marks = ",".join("?" * len(wanted))
         known: dict[bytes, dict[bytes, bytes | None]] = {}
-        rows = self._ledger.read(
-            f"select dedup, content, answer from message where dedup in ({marks})", wanted
-        )  # noqa: S608
+        rows = self._ledger.read(f"select dedup, content, answer from message where dedup in ({marks})", wanted)  # noqa: S608
         for dedup, content, answer in rows:
             known.setdefault(dedup, {})[content] = answer
         return known
@@ -184,10 +180,8 @@ def _dedup(application: str, facility: str, control_id: str) -> bytes | None:
 
 
 def _has_segment(raw: bytes, name: str, separator: str) -> bool:
-    for start in ("\r", "\n"):
-        if f"{start}{name}{separator}".encode("latin-1", "replace") in raw:
-            return True
-    return False
+    wanted = f"{name}{separator}".encode("latin-1", "replace")
+    return b"\r" + wanted in raw or b"\n" + wanted in raw
 
 
 def _reused(number: int, listener: str) -> Item:
@@ -197,5 +191,5 @@ def _reused(number: int, listener: str) -> Item:
         "control_id_reused",
         message=number,
         place="MSH-10",
-        note=f"another message came under this control id at listener {listener}; release it if it is a message of its own",
+        note=f"another message came under this control id at {listener}; release it if it is one of its own",
     )

@@ -48,9 +48,7 @@ class Moment(NamedTuple):
     msh7: str
 
 
-def plan(
-    book: PatientBook, site: Any, rooms: Rooms, parsed: Parsed, modes: dict[str, str], moment: Moment
-) -> Plan:
+def plan(book: PatientBook, site: Any, rooms: Rooms, parsed: Parsed, modes: dict[str, str], moment: Moment) -> Plan:
     """Return what is to be said about a patient; what goes wrong in this patient is an item of this patient."""
     try:
         return _Reckoning(book, site, rooms, parsed, moment).plan(modes)
@@ -142,6 +140,7 @@ class _Reckoning:
         if (name, charge.course) in self._stopped:
             return
         try:
+            self._refuse_uncoded(charge, destination)
             body = None if mode == "shadow" else self._body(line, destination)
         except MessageError as problem:
             item = _unsendable(self._book, line, problem)
@@ -152,6 +151,17 @@ class _Reckoning:
             return
         self._last[name, line_key] = posting
         self._said.append(Said(line, charge, previous, correction.cause, self._moment.posted, body))
+
+    def _refuse_uncoded(self, charge: Charge, destination: Any) -> None:
+        if not destination.needs_charge_code:
+            return
+        if self._site.chargemaster.row(destination.name, charge.code, charge.modifiers, charge.day) is None:
+            raise MessageError(
+                "FT1-7",
+                f"{charge.code} has no charge code on this date",
+                f"add a row for {destination.name} to the chargemaster",
+                "no_charge_code",
+            )
 
     def _body(self, line: Line, destination: Any) -> bytes:
         message = line.message or self._book.message
@@ -164,7 +174,7 @@ class _Reckoning:
             line.units,
             line.credits,
             message,
-            self._moment.posted,  # type: ignore[arg-type]
+            self._moment.posted,
         )
         body = self._rooms.message_for((posting,), destination, heard, line.id, self._moment.msh7, self._site)
         assert isinstance(body, bytes)
@@ -225,9 +235,7 @@ class _Reckoning:
 
 
 def _unsendable(book: PatientBook, line: Line, problem: MessageError) -> Item:
-    key = item_key(
-        "unsendable", line.destination, line.kind, line.line_key, line.units, problem.place, problem.code
-    )
+    key = item_key("unsendable", line.destination, line.kind, line.line_key, line.units, problem.place, problem.code)
     return Item(
         key,
         "unsendable",

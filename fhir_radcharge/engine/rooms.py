@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
+
+from fhir_radcharge.model import PostingKind
 
 
 class Heard(NamedTuple):
@@ -50,7 +52,7 @@ class Rooms(NamedTuple):
     charges_due: Callable[..., Any]
     corrections: Callable[..., Any]
     line_key: Callable[[Any], str]
-    posting_id: Callable[[str, str, str, str | None], str]
+    posting_id: Callable[[str, str, PostingKind, str | None], str]
 
 
 def rooms() -> Rooms:
@@ -77,4 +79,4 @@ def rooms() -> Rooms:
 
 def label(now: datetime) -> str:
     """Return an instant as the books show it; nothing is ever computed from it."""
-    return now.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

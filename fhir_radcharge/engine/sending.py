@@ -52,9 +52,7 @@ class Sending:
                 for seq, attempt, control_id, body in self._ledger.read(_NEXT, (destination, READY, lane)):
                     sends.append(Send(seq, destination, lane, control_id, body, attempt + 1))
             at, number = label(self._clock()), self._ledger.next_number("attempt")
-            self._ledger.append(
-                "attempt", [(number + i, send.seq, send.attempt, at) for i, send in enumerate(sends)]
-            )
+            self._ledger.append("attempt", [(number + i, send.seq, send.attempt, at) for i, send in enumerate(sends)])
             self._ledger.write_many(
                 "update outbox set state = ?, attempt = ? where seq = ?",
                 [(OUT, send.attempt, send.seq) for send in sends],
@@ -218,8 +216,8 @@ class Sending:
     def _outbox(self, seqs: Sequence[int]) -> dict[int, Waiting]:
         marks = ",".join("?" * len(seqs))
         rows = self._ledger.read(
-            f"select seq, destination, patient, course, state, attempt from outbox where seq in ({marks})",
-            seqs,  # noqa: S608
+            f"select seq, destination, patient, course, state, attempt from outbox where seq in ({marks})",  # noqa: S608
+            seqs,
         )
         return {row[0]: Waiting(*row) for row in rows}
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from typing import Any
 
-from fhir_radcharge.engine.items import BLOCKING, DERIVED, REFUSALS, Item, clear, hold, item_key, open_item
+from fhir_radcharge.engine.activation import Activation
+from fhir_radcharge.engine.items import BLOCKING, DERIVED, REFUSALS, Item, clear, hold, item_key
 from fhir_radcharge.engine.patients import PatientBook, Patients
 from fhir_radcharge.engine.reading import Parsed, Reader, Stored
 from fhir_radcharge.engine.reckoning import Moment, Plan, Said, plan
@@ -17,15 +18,10 @@ from fhir_radcharge.ledger.codec import line_fields, why_text
 
 # A message whose work did not end at two starts of the program is put aside at the third.
 STARTS_MAX = 3
+# At a start this many of the waiting messages are read one by one, or as many as a batch ever had.
+CAREFUL_MIN = 1_000
 # Patients recomputed in one transaction where no message asks for it (a new day, an activation).
 PATIENTS_MAX = 200
-
-_NOT_ACTIVATED = Item(
-    item_key("not_activated"),
-    "not_activated",
-    "not_activated",
-    note="the tables of this site are not activated; look at their difference, then activate them",
-)
 
 
 class Work:
@@ -41,16 +37,15 @@ class Work:
         self._patients = patients
         self._parsed = Parsed(ledger, rooms, site)
         self.reader = Reader(ledger, site, rooms, self._parsed, patients)
-        self._edition = 0
-        self._active: tuple[int, bool] = (-1, False)
+        self._activation = Activation(ledger, site.digest, clock)
         self._counted = (0, 0)
         self._careful_until = self._careful()
 
     # -- the verbs ---------------------------------------------------------------------------------------------
 
     def work(self, messages_max: int) -> int:
-        """Work through stored messages and touched patients; return how many there were, 0 when nothing is left to do."""
-        if not self._is_active():
+        """Work through stored messages and touched patients; return how many, 0 when nothing is left to do."""
+        if not self._activation.is_active():
             return 0
         alone = self._alone_first()
         if alone:
@@ -69,7 +64,7 @@ class Work:
 
     def recompute_touched(self) -> int:
         """Recompute patients that a decision or an answer touched; return how many."""
-        if not self._is_active():
+        if not self._activation.is_active():
             return 0
         with self._ledger.transaction():
             touched = self._touched(PATIENTS_MAX)
@@ -97,7 +92,7 @@ class Work:
 
     def _read(self, messages: Sequence[Stored], now: datetime) -> set[int]:
         taken = [message for message in messages if message.disposition == "taken"]
-        return self.reader.read(taken, self._edition_number(), label(now)) if taken else set()
+        return self.reader.read(taken, self._activation.edition(), label(now)) if taken else set()
 
     def _recompute(self, numbers: Iterable[int], now: datetime) -> None:
         order = sorted(numbers)
@@ -119,7 +114,7 @@ class Work:
         self._ledger.write_many("delete from touched where patient = ?", [(number,) for number in order])
 
     def _write_postings(self, plans: Sequence[tuple[PatientBook, Plan]], lanes: dict[str, int]) -> None:
-        edition = self._edition_number()
+        edition = self._activation.edition()
         number, send = self._ledger.next_number("posting"), self._ledger.next_number("send")
         postings: list[tuple[Any, ...]] = []
         sends: list[tuple[Any, ...]] = []
@@ -133,9 +128,7 @@ class Work:
                 if said.body is not None:
                     line = line._replace(send=send + len(sends))
                     course = line.charge.course
-                    sends.append(
-                        (line.send, line.destination, book.number, course, line.message, line.id, said.body)
-                    )
+                    sends.append((line.send, line.destination, book.number, course, line.message, line.id, said.body))
                     state = WAITING if (line.destination, course) in blocked else READY
                     lane = book.number % lanes[line.destination]
                     outbox.append((line.send, line.destination, lane, book.number, course, state, 0))
@@ -171,17 +164,12 @@ class Work:
         if wake is None:
             self._ledger.write("delete from wake where patient = ?", (book.number,))
         else:
-            self._ledger.write(
-                "insert or replace into wake (patient, day) values (?, ?)", (book.number, wake)
-            )
+            self._ledger.write("insert or replace into wake (patient, day) values (?, ?)", (book.number, wake))
         book.wake = wake
 
     def _touched(self, most: int) -> list[int]:
         return [
-            number
-            for (number,) in self._ledger.read(
-                "select patient from touched order by patient limit ?", (most,)
-            )
+            number for (number,) in self._ledger.read("select patient from touched order by patient limit ?", (most,))
         ]
 
     def _stored(self, after: int, most: int) -> list[Stored]:
@@ -191,39 +179,12 @@ class Work:
         )
         return [Stored(*row) for row in rows]
 
-    # -- whether anything may be computed ----------------------------------------------------------------------
-
-    def _is_active(self) -> bool:
-        latest = self._ledger.next_number("activation")
-        if self._active[0] != latest:
-            rows = self._ledger.read("select digest from activation order by number desc limit 1")
-            self._active = latest, bool(rows) and rows[0][0] == self._site.digest
-            self._say_whether_active(self._active[1])
-        return self._active[1]
-
-    def _say_whether_active(self, active: bool) -> None:
-        known = open_item(self._ledger, _NOT_ACTIVATED.key) is not None
-        if known != active:
-            return
-        with self._ledger.transaction():
-            (clear if active else hold)(self._ledger, [_NOT_ACTIVATED], label(self._clock()))
-
-    def _edition_number(self) -> int:
-        if self._edition == 0 or self._edition >= self._ledger.next_number("edition"):
-            rows = self._ledger.read("select number from edition where digest = ?", (self._site.digest,))
-            if rows:
-                self._edition = rows[0][0]
-            else:
-                self._edition = self._ledger.next_number("edition")
-                self._ledger.append("edition", [(self._edition, self._site.digest)])
-        return self._edition
-
     # -- a message that stops the process ----------------------------------------------------------------------
 
     def _careful(self) -> int:
         """Return up to which message to go one by one: the batch in which the process before may have ended."""
         after, newest = cursor(self._ledger, "work"), self._ledger.next_number("message") - 1
-        return min(newest, after + max(cursor(self._ledger, "batch"), 1)) if newest > after else 0
+        return min(newest, after + max(cursor(self._ledger, "batch"), CAREFUL_MIN)) if newest > after else 0
 
     def _alone_first(self) -> int:
         """Work through one message that a person released, or that the process before may have ended at.
@@ -259,7 +220,7 @@ class Work:
         if cursor(self._ledger, f"starts/{message.number}") >= STARTS_MAX - (not again):
             hold(self._ledger, [_quarantined(message.number)], label(now))
         elif again:
-            self._recompute(self.reader.read_again([message], self._edition_number(), label(now)), now)
+            self._recompute(self.reader.read_again([message], self._activation.edition(), label(now)), now)
         else:
             self._recompute(self._read([message], now), now)
         if again:
@@ -291,9 +252,7 @@ def _is_gone(item: Item, made: Plan) -> bool:
         return True
     if item.category not in REFUSALS or made.answered is None:
         return False
-    return item.key not in made.refusals_wanted and (
-        not item.destination or item.destination in made.answered
-    )
+    return item.key not in made.refusals_wanted and (not item.destination or item.destination in made.answered)
 
 
 def _quarantined(number: int) -> Item:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from fhir_radcharge.model import Charge, Place, Reported, Standing, TreatmentEvent, Why
+from fhir_radcharge.model import Charge, Place, PostingKind, Reported, Standing, TreatmentEvent, Why
 
 _PLAIN = (str, int, float, bool, type(None))
 _encode = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode
@@ -96,7 +96,7 @@ class Line(NamedTuple):
     """One posting as the engine remembers it: the line without its trace, and how it stands in the books."""
 
     id: str
-    kind: str
+    kind: PostingKind
     mode: str
     destination: str
     line_key: str

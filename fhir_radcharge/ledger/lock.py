@@ -45,9 +45,7 @@ def site_secret(database: Path, *, create: bool) -> bytes:
             raise LedgerError(f"{path.name} can be read by others; set its mode to 600")
         secret = path.read_bytes()
     except OSError as error:
-        raise LedgerError(
-            f"{path.name}: {error.strerror}; put the secret of this database back beside it"
-        ) from error
+        raise LedgerError(f"{path.name}: {error.strerror}; put the secret of this database back beside it") from error
     if len(secret) != 32:
         raise LedgerError(f"{path.name} is not a whole secret; put the one of this database back")
     return secret

@@ -91,7 +91,8 @@ def send(connection: sqlite3.Connection, number: int) -> Row | None:
     """Return an outbound message with its attempts and answers."""
     rows = _rows(
         connection,
-        "select number, destination, patient, course, message, control_id, length(body) as bytes from send where number = ?",
+        "select number, destination, patient, course, message, control_id, length(body) as bytes"
+        " from send where number = ?",
         (number,),
     )
     if not rows:
@@ -143,7 +144,8 @@ def decisions(connection: sqlite3.Connection, subject: str | None = None) -> lis
 def waiting(connection: sqlite3.Connection) -> list[Row]:
     """Return for each destination and state how many messages wait and the oldest of them."""
     rows = _rows(
-        connection, "select destination, state, count(*) as count, min(seq) as oldest from outbox group by 1, 2 order by 1, 2"
+        connection,
+        "select destination, state, count(*) as count, min(seq) as oldest from outbox group by 1, 2 order by 1, 2",
     )
     return [{**row, "state": _STATES[row["state"]]} for row in rows]
 
@@ -173,9 +175,7 @@ def charges_by_code(connection: sqlite3.Connection, destination: str, first: str
     )
 
 
-_EVENTS = (
-    "select number, source, event_id, revision, kind, patient, voided, message, edition, body from event"
-)
+_EVENTS = "select number, source, event_id, revision, kind, patient, voided, message, edition, body from event"
 _STANDING = """
     select p.id, p.patient, p.course, p.bill, p.code, p.modifiers, p.day, p.units - coalesce((
              select sum(c.units) from posting c where c.patient = p.patient and c.credits = p.id

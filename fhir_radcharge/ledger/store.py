@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -265,9 +264,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
     if version > len(MIGRATIONS):
         raise LedgerError(f"the books are of version {version}, this program knows up to {len(MIGRATIONS)}")
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        connection.executescript(
-            f"begin immediate;\n{script}\n{guards()}\npragma user_version = {number};\ncommit;"
-        )
+        connection.executescript(f"begin immediate;\n{script}\n{guards()}\npragma user_version = {number};\ncommit;")
 
 
 def reader(path: Path) -> sqlite3.Connection:
