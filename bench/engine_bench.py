@@ -12,16 +12,28 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT))
 
-from engine_fakes import ROOMS, SITE, Clock, Desk, charges_due, corrections, dft, ft1, message_for, read_dft
-
-from fhir_radcharge.engine import Heard, Outcome
+from fhir_radcharge.engine import Heard, Outcome  # noqa: E402
+from tests.engine_fakes import (  # noqa: E402
+    ROOMS,
+    SITE,
+    Clock,
+    Desk,
+    charges_due,
+    corrections,
+    dft,
+    ft1,
+    message_for,
+    read_dft,
+)
 
 DOOR = 64
 BATCH = 512
+PART = 5_120
 PATIENTS = 64
 FRACTIONS = 30
 LANES = 64
@@ -35,9 +47,7 @@ def messages(start: int, count: int) -> list[bytes]:
         round_, slot = divmod(i, PATIENTS)
         wave, fraction = divmod(round_, FRACTIONS)
         day = f"2026-{1 + fraction // 20:02}-{1 + fraction % 20:02}"
-        found.append(
-            dft(f"C{i:09}", f"P{wave}-{slot}", ft1(f"F{wave}-{slot}-{fraction:02}", day=day), padding)
-        )
+        found.append(dft(f"C{i:09}", f"P{wave}-{slot}", ft1(f"F{wave}-{slot}-{fraction:02}", day=day), padding))
     return found
 
 
@@ -58,8 +68,28 @@ class Timed:
         return timed
 
 
+class Figures(NamedTuple):
+    """Seconds spent on some messages."""
+
+    count: int = 0
+    door: float = 0.0
+    engine: float = 0.0
+    rules: float = 0.0
+    wire: float = 0.0
+
+    def line(self) -> str:
+        """Return the figures of one message."""
+        each = 1e6 / self.count
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+        own = self.engine - self.rules - self.wire
+        return (
+            f"door {self.count / self.door:8.0f}/s  work+take+settle {self.engine * each:6.1f} us"
+            f" (rules {self.rules * each:5.1f}, wire {self.wire * each:5.1f}, engine {own * each:6.1f})  {memory} MB"
+        )
+
+
 def main() -> None:
-    """Print the figures."""
+    """Print the figures, ten lines, so that growth shows."""
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
     rules, wire = Timed(), Timed()
     rooms = ROOMS._replace(
@@ -69,38 +99,43 @@ def main() -> None:
         read_dft=wire(read_dft),
         read_message=wire(ROOMS.read_message),
     )
+    profile = cProfile.Profile() if "--profile" in sys.argv else None
     with tempfile.TemporaryDirectory() as folder:
         desk = Desk(Path(folder) / "bench.db", SITE, rooms=rooms, clock=Clock())
-        profile = cProfile.Profile() if "--profile" in sys.argv else None
-        done = 0
-        part = max(count // 10, BATCH)
+        figures, done = Figures(), 0
         while done < count:
-            heard = [Heard("rv", "127.0.0.1", raw) for raw in messages(done, min(part, count - done))]
-            start = time.perf_counter()
-            for i in range(0, len(heard), DOOR):
-                with desk.ledger.transaction():
-                    desk.engine.receive(heard[i : i + DOOR])
-            took_door = time.perf_counter() - start
-            rules.spent = wire.spent = 0.0
-            if profile:
-                profile.enable()
-            start = time.perf_counter()
-            through(desk)
-            took = time.perf_counter() - start
-            if profile:
-                profile.disable()
+            heard = [Heard("rv", "127.0.0.1", raw) for raw in messages(done, min(PART, count - done))]
+            part = measured(desk, heard, rules, wire, profile)
+            figures = Figures(*map(sum, zip(figures, part, strict=True)))
             done += len(heard)
-            before = rules.spent + wire.spent
-            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-            n = len(heard)
-            print(
-                f"{done:>9} messages  door {n / took_door:8.0f}/s  work+take+settle {1e6 * took / n:6.1f} us"
-                f" (rules {1e6 * rules.spent / n:5.1f}, wire {1e6 * wire.spent / n:5.1f},"
-                f" engine {1e6 * (took - before) / n:6.1f})  {memory} MB"
-            )
+            if figures.count >= count // 10:
+                print(f"{done:>9} messages  {figures.line()}", flush=True)
+                figures = Figures()
+        size = sum(path.stat().st_size for path in Path(folder).iterdir()) / done
+        print(f"{size:.0f} bytes on disk for a message of {len(heard[0].raw)}")
         desk.ledger.close()
-        if profile:
-            pstats.Stats(profile).sort_stats("tottime").print_stats(28)
+    if profile:
+        pstats.Stats(profile).sort_stats("tottime").print_stats(28)
+
+
+def measured(
+    desk: Desk, heard: list[Heard], rules: Timed, wire: Timed, profile: cProfile.Profile | None
+) -> Figures:
+    """Return what it took to hear the messages, and then to work, send and settle."""
+    start = time.perf_counter()
+    for i in range(0, len(heard), DOOR):
+        with desk.ledger.transaction():
+            desk.engine.receive(heard[i : i + DOOR])
+    door = time.perf_counter() - start
+    rules.spent = wire.spent = 0.0
+    if profile:
+        profile.enable()
+    start = time.perf_counter()
+    through(desk)
+    engine = time.perf_counter() - start
+    if profile:
+        profile.disable()
+    return Figures(len(heard), door, engine, rules.spent, wire.spent)
 
 
 def through(desk: Desk) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,8 @@ from fhir_radcharge.wire import ack, er7
 class Destination(NamedTuple):
     bills: tuple[str, ...]
     on_ambiguous: str = "hold"
+    needs_charge_code: bool = False
+    name: str = "PB"
 
 
 class Sender(NamedTuple):
@@ -34,6 +36,13 @@ class Reading(NamedTuple):
     notices: tuple[str, ...] = ()
 
 
+class ChargeMaster(NamedTuple):
+    codes: frozenset[str] = frozenset({"77412"})
+
+    def row(self, destination: str, code: str, modifiers: tuple[str, ...], day: date) -> str | None:
+        return code if code in self.codes else None
+
+
 class Site(NamedTuple):
     destinations: Mapping[str, Destination]
     senders: Mapping[str, Sender] = {
@@ -43,6 +52,7 @@ class Site(NamedTuple):
     }
     digest: str = "tables-1"
     rulebook: str = "rulebook"
+    chargemaster: ChargeMaster = ChargeMaster()
 
     def sender_for(self, header: Any) -> Sender:
         if header.sending_application not in self.senders:
@@ -124,9 +134,7 @@ def corrections(charges: Sequence[Charge], standing: Sequence[Standing]) -> Corr
         want = charge.units - units.get(line_key(stands), 0) if charge else 0
         if stands.units > want:
             found.append(
-                Correction(
-                    "CREDIT", stands.units - max(want, 0), "gone" if charge is None else "units", None, stands
-                )
+                Correction("CREDIT", stands.units - max(want, 0), "gone" if charge is None else "units", None, stands)
             )
         units[line_key(stands)] = units.get(line_key(stands), 0) + min(stands.units, max(want, 0))
     for key, charge in due.items():
@@ -139,12 +147,10 @@ def posting_id(destination: str, key: str, kind: str, previous: str | None) -> s
     return blake2b(f"{destination}|{key}|{kind}|{previous}".encode(), digest_size=6).hexdigest().upper()
 
 
-def message_for(
-    postings: Any, destination: Any, heard: er7.Message, control_id: str, at: str, site: Any
-) -> bytes:
+def message_for(postings: Any, destination: Any, heard: er7.Message, control_id: str, at: str, site: Any) -> bytes:
     (posting,) = postings
-    if posting.line.code == "NOCDM":
-        raise MessageError("FT1-7", "no charge code", "add a row to the chargemaster", "no_charge_code")
+    if posting.line.code == "UNSAYABLE":
+        raise MessageError("MSH-18", "a character is not in the receiver's set", "set UTF-8", "102")
     sign = "CG" if posting.kind == "CHARGE" else "CD"
     patient = next(segment[3] for segment in heard.segments if segment[0] == "PID")
     return (
@@ -173,7 +179,7 @@ class Clock:
     """Goes on by a second each time it is asked."""
 
     def __init__(self) -> None:
-        self.now = datetime(2026, 3, 2, 12, tzinfo=timezone.utc)
+        self.now = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
     def __call__(self) -> datetime:
         self.now += timedelta(seconds=1)
@@ -187,9 +193,7 @@ def ft1(event: str, code: str = "77412", *, day: str = "2026-03-02", revision: i
 
 def dft(control_id: str, patient: str, *lines: str, application: str = "RV", processing: str = "P", version: str = "2.5.1",
         kind: str = "DFT^P03", account: str = "V1", accept: str = "") -> bytes:  # fmt: skip
-    head = (
-        f"MSH|^~\\&|{application}|NORTH|CHG|X|20260302||{kind}|{control_id}|{processing}|{version}|||{accept}"
-    )
+    head = f"MSH|^~\\&|{application}|NORTH|CHG|X|20260302||{kind}|{control_id}|{processing}|{version}|||{accept}"
     return "\r".join([head, f"PID|1||{patient}|||||||||||||||{account}", *lines, ""]).encode()
 
 
@@ -231,9 +235,7 @@ class Desk:
                 return
         raise AssertionError("work does not end")
 
-    def send(
-        self, destination: str = "PB", kind: str = "accepted", lanes: int = 4
-    ) -> list[tuple[str, str, str, int]]:
+    def send(self, destination: str = "PB", kind: str = "accepted", lanes: int = 4) -> list[tuple[str, str, str, int]]:
         """Send until nothing goes out; return what was said: sign, code, day, units."""
         said = []
         for _ in range(1000):
@@ -264,7 +266,7 @@ class Desk:
 
 
 def line_of(body: bytes) -> tuple[str, str, str, int]:
-    field = body.decode().split("\rFT1|")[1].split("|")
+    field = body.decode().split("\rFT1|")[1].split("\r")[0].split("|")
     return field[5], field[6], field[3], int(field[9].strip())
 
 

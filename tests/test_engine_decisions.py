@@ -4,12 +4,12 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from engine_fakes import SITE, Desk, dft, ft1
 
 from fhir_radcharge.engine import Opening
 from fhir_radcharge.errors import UnsafeError
 from fhir_radcharge.ledger import queries
 from fhir_radcharge.model import Charge, TreatmentEvent
+from tests.engine_fakes import SITE, Desk, dft, ft1
 
 
 def charge(event: str, code: str = "77412") -> Charge:
@@ -23,8 +23,9 @@ def test_a_decision_is_written_with_who_and_why(tmp_path: Path) -> None:
 
     desk.engine.decisions.set_destination("PB", "pause", "ada", "the biller is down")
 
-    assert [("activate", "tables-1", "ada", "first tables"), ("pause", "destination/PB", "ada", "the biller is down")] == [
-        (row["kind"], row["subject"], row["by"], row["why"]) for row in queries.decisions(desk.ledger.connection)
+    assert [(row["kind"], row["subject"], row["by"], row["why"]) for row in queries.decisions(desk.ledger.connection)] == [
+        ("activate", "tables-1", "ada", "first tables"),
+        ("pause", "destination/PB", "ada", "the biller is down"),
     ]
 
 
@@ -47,7 +48,7 @@ def test_what_cannot_be_decided_is_refused_and_leaves_nothing(tmp_path: Path) ->
         with pytest.raises(UnsafeError):
             wrong()
 
-    assert [(1,)] == desk.ledger.read("select count(*) from decision")
+    assert desk.ledger.read("select count(*) from decision") == [(1,)]
 
 
 def test_a_supplied_event_is_an_event_like_any_other(tmp_path: Path) -> None:
@@ -57,11 +58,15 @@ def test_a_supplied_event_is_an_event_like_any_other(tmp_path: Path) -> None:
     facts = {"code": "77412", "bill": "global", "hold": "", "units": 1}
 
     desk.engine.decisions.supply(
-        "P1", "V1", TreatmentEvent("RV", "E1", "service", date(2026, 3, 2), course="C1", facts=facts, revision=(5,)), "ada", "seen"
+        "P1",
+        "V1",
+        TreatmentEvent("RV", "E1", "service", date(2026, 3, 2), course="C1", facts=facts, revision=(5,)),
+        "ada",
+        "seen",
     )
     desk.work()
 
-    assert ([], [("CG", "77412", "2026-03-02", 1)]) == (desk.queue(), desk.send())
+    assert (desk.queue(), desk.send()) == ([], [("CG", "77412", "2026-03-02", 1)])
 
 
 def test_a_dismissed_flag_does_not_come_back_until_it_changes(tmp_path: Path) -> None:
@@ -76,19 +81,22 @@ def test_a_dismissed_flag_does_not_come_back_until_it_changes(tmp_path: Path) ->
     desk.hear(dft("3", "P1", ft1("E1", "FLAG", day="2026-03-03", revision=1)))
     desk.work()
 
-    assert ([], [("flag", "look")]) == (quiet, desk.queue())
+    assert (quiet, desk.queue()) == ([], [("flag", "look")])
 
 
 def test_what_an_old_system_charged_stands_and_is_not_said_again(tmp_path: Path) -> None:
     desk = Desk(tmp_path / "a.db")
-    rows = [Opening("P1", "PB", charge("E1"), 1, reference="old-1"), Opening("P1", "PB", charge("E2", "77402"), 1, reference="old-2")]
+    rows = [
+        Opening("P1", "PB", charge("E1"), 1, reference="old-1"),
+        Opening("P1", "PB", charge("E2", "77402"), 1, reference="old-2"),
+    ]
 
     counts = [desk.engine.decisions.open_with(rows, "ada", "going live") for _ in range(2)]
     desk.hear(dft("1", "P1", ft1("E1")))
     desk.work()
 
-    assert ([2, 0], [("CD", "77402", "2026-03-02", 1)]) == (counts, desk.send())
-    assert [("PB", "77412", "2026-03-02", 1)] == desk.standing()
+    assert (counts, desk.send()) == ([2, 0], [("CD", "77402", "2026-03-02", 1)])
+    assert desk.standing() == [("PB", "77412", "2026-03-02", 1)]
 
 
 def test_a_shadow_computes_and_sends_nothing(tmp_path: Path) -> None:
@@ -103,8 +111,8 @@ def test_a_shadow_computes_and_sends_nothing(tmp_path: Path) -> None:
     desk.engine.decisions.set_destination("PB", "live", "ada", "it agrees")
     desk.work()
 
-    assert ([("shadow", "CHARGE", "77412")], [], [("CG", "77412", "2026-03-02", 1)]) == (shadow, sent, desk.send())
-    assert [("PB", "77412", "2026-03-02", 1)] == desk.standing()
+    assert (shadow, sent, desk.send()) == ([("shadow", "CHARGE", "77412")], [], [("CG", "77412", "2026-03-02", 1)])
+    assert desk.standing() == [("PB", "77412", "2026-03-02", 1)]
 
 
 def test_activated_tables_may_compute_the_past_too(tmp_path: Path) -> None:
@@ -126,8 +134,10 @@ def test_activated_tables_may_compute_the_past_too(tmp_path: Path) -> None:
     desk.engine.decisions.activate("tables-2", "all", "ada", "the diff was seen")
     desk.work()
 
-    assert ([], [("CG", "77412", "2026-03-02", 1)]) == (before, desk.send())
-    assert ["tables-1", "tables-2"] == [row[0] for row in desk.ledger.read("select digest from edition order by number")]
+    assert (before, desk.send()) == ([], [("CG", "77412", "2026-03-02", 1)])
+    assert [
+        row[0] for row in desk.ledger.read("select digest from edition order by number")
+    ] == ["tables-1", "tables-2"]
 
 
 def test_a_parked_message_is_read_again_when_it_is_released_and_when_tables_change(tmp_path: Path) -> None:
@@ -142,5 +152,5 @@ def test_a_parked_message_is_read_again_when_it_is_released_and_when_tables_chan
     desk.engine.decisions.activate("tables-2", "new", "ada", "a profile was added")
     desk.work()
 
-    assert ([("unreadable", "207")] * 2, []) == (parked, desk.queue())
-    assert [("CG", "77412", "2026-03-02", 1)] * 2 == desk.send()
+    assert (parked, desk.queue()) == ([("unreadable", "207")] * 2, [])
+    assert desk.send() == [("CG", "77412", "2026-03-02", 1)] * 2

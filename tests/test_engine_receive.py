@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from engine_fakes import Desk, dft, ft1
 
 from fhir_radcharge.engine import Heard
 from fhir_radcharge.errors import LedgerError
+from tests.engine_fakes import Desk, dft, ft1
 
 
 def dispositions(desk: Desk) -> list[str]:
@@ -29,10 +29,10 @@ def test_answers_say_whether_a_message_is_taken(tmp_path: Path) -> None:
         dft("8", "P1", ft1("E5"), application="NOBODY"),
     )
 
-    assert ["AA", "AR", "AR", "AR", "AR", "AE", "AA", "AA", "AA", "AA"] == codes
-    assert [
+    assert codes == ["AA", "AR", "AR", "AR", "AR", "AE", "AA", "AA", "AA", "AA"]
+    assert dispositions(desk) == [
         "taken", "refused", "refused", "refused", "refused", "unusable", "test", "test", "taken", "taken",
-    ] == dispositions(desk)  # fmt: skip
+    ]  # fmt: skip
 
 
 def test_bytes_are_kept_as_they_came_also_if_refused(tmp_path: Path) -> None:
@@ -55,8 +55,8 @@ def test_the_same_message_gets_the_stored_answer_and_leaves_no_trace(tmp_path: P
     desk.work()
 
     assert first == second == third
-    assert [(1,)] == desk.ledger.read("select count(*) from message")
-    assert [("CG", "77412", "2026-03-02", 1)] == desk.send()
+    assert desk.ledger.read("select count(*) from message") == [(1,)]
+    assert desk.send() == [("CG", "77412", "2026-03-02", 1)]
 
 
 def test_a_refused_message_that_is_repeated_gets_its_refusal_again(tmp_path: Path) -> None:
@@ -73,11 +73,11 @@ def test_a_reused_control_id_is_stored_flagged_and_held(tmp_path: Path) -> None:
     codes = desk.codes(dft("1", "P1", ft1("E1")), dft("1", "P1", ft1("E2", "77402")))
     desk.work()
 
-    assert (["AA", "AA"], ["taken", "reused"]) == (codes, dispositions(desk))
-    assert ([("reused", "control_id_reused")], [("CG", "77412", "2026-03-02", 1)]) == (desk.queue(), desk.send())
+    assert (codes, dispositions(desk)) == (["AA", "AA"], ["taken", "reused"])
+    assert (desk.queue(), desk.send()) == ([("reused", "control_id_reused")], [("CG", "77412", "2026-03-02", 1)])
     desk.engine.decisions.release(desk.item("reused"), "ada", "it is a message of its own")
     desk.work()
-    assert ([], [("CG", "77402", "2026-03-02", 1)]) == (desk.queue(), desk.send())
+    assert (desk.queue(), desk.send()) == ([], [("CG", "77402", "2026-03-02", 1)])
 
 
 def test_a_profile_may_say_that_control_ids_are_reused(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_profile_may_say_that_control_ids_are_reused(tmp_path: Path) -> None:
     desk.hear(*(dft("1", "P1", ft1(f"E{i}", f"7740{i}"), application="LOOSE") for i in (1, 2)))
     desk.work()
 
-    assert ([], ["77401", "77402"]) == (desk.queue(), [code for _, code, _, _ in desk.send()])
+    assert (desk.queue(), [code for _, code, _, _ in desk.send()]) == ([], ["77401", "77402"])
 
 
 def test_control_ids_of_two_senders_do_not_meet(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_control_ids_of_two_senders_do_not_meet(tmp_path: Path) -> None:
 
     desk.hear(dft("1", "P1", ft1("E1")), dft("1", "P1", ft1("E2"), application="ENH"))
 
-    assert ["taken", "taken"] == dispositions(desk)
+    assert dispositions(desk) == ["taken", "taken"]
 
 
 def test_messages_without_a_control_id_are_told_apart_by_their_bytes(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_messages_without_a_control_id_are_told_apart_by_their_bytes(tmp_path: P
 
     desk.hear(dft("", "P1", ft1("E1")), dft("", "P1", ft1("E2")), dft("", "P1", ft1("E1")))
 
-    assert ["taken", "taken"] == dispositions(desk)
+    assert dispositions(desk) == ["taken", "taken"]
 
 
 def test_enhanced_mode_is_answered_as_asked(tmp_path: Path) -> None:
@@ -111,9 +111,9 @@ def test_enhanced_mode_is_answered_as_asked(tmp_path: Path) -> None:
     def asked(number: int, accept: str, application: str = "ENH") -> list[str]:
         return desk.codes(dft(f"C{number}", "P1", ft1(f"E{number}"), accept=accept, application=application))
 
-    assert [["CA"], [""], [""], ["CA"], ["AA"]] == [
+    assert [
         asked(1, "AL"), asked(2, "NE"), asked(3, "ER"), asked(4, "SU"), asked(5, "AL", "RV"),
-    ]  # fmt: skip
+    ] == [["CA"], [""], [""], ["CA"], ["AA"]]  # fmt: skip
 
 
 def test_test_messages_are_never_charged(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_test_messages_are_never_charged(tmp_path: Path) -> None:
     desk.hear(dft("1", "P1", ft1("E1"), processing="T"), dft("2", "P1", ft1("E1"), processing="D"))
     desk.work()
 
-    assert ([], [(0,)]) == (desk.send(), desk.ledger.read("select count(*) from event"))
+    assert (desk.send(), desk.ledger.read("select count(*) from event")) == ([], [(0,)])
 
 
 def test_no_answer_where_storage_fails(tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_no_answer_where_storage_fails(tmp_path: Path) -> None:
     with pytest.raises(LedgerError), desk.ledger.transaction():
         answers = desk.engine.receive([Heard("rv", "p", dft(f"{i}", "P1", ft1(f"E{i}"), "Z" * 4000)) for i in range(9)])
 
-    assert ([], []) == (answers if desk.ledger.read("select 1 from message") else [], dispositions(desk))
+    assert (answers if desk.ledger.read("select 1 from message") else [], dispositions(desk)) == ([], [])
 
 
 def test_an_answer_names_the_message_that_it_answers(tmp_path: Path) -> None:

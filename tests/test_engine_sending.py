@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from engine_fakes import SITE, Desk, Destination, Site, dft, ft1, line_of
-
 from fhir_radcharge.engine import Outcome, Send
+from tests.engine_fakes import SITE, Desk, Destination, Site, dft, ft1, line_of
 
 CHARGE = ("CG", "77412", "2026-03-02", 1)
 CREDIT = ("CD", "77412", "2026-03-02", 1)
@@ -38,7 +37,7 @@ def test_a_lane_has_one_outstanding_message(tmp_path: Path) -> None:
     ended(desk, first[0], "accepted")
     second = desk.engine.take("PB", [0], 1)
 
-    assert (1, [], 1) == (len(first), meanwhile, len(second))
+    assert (len(first), meanwhile, len(second)) == (1, [], 1)
 
 
 def test_one_patient_stays_on_one_lane_and_in_order(tmp_path: Path) -> None:
@@ -55,7 +54,10 @@ def test_one_patient_stays_on_one_lane_and_in_order(tmp_path: Path) -> None:
             codes.setdefault(patient, []).append(line_of(send.body)[1])
             ended(desk, send, "accepted")
 
-    assert ([1] * 8, [["77400", "77401", "77402"]] * 8) == ([len(each) for each in lanes.values()], list(codes.values()))
+    assert (
+        [len(each) for each in lanes.values()],
+        list(codes.values()),
+    ) == ([1] * 8, [["77400", "77401", "77402"]] * 8)
 
 
 def test_the_number_of_lanes_may_change(tmp_path: Path) -> None:
@@ -68,7 +70,7 @@ def test_the_number_of_lanes_may_change(tmp_path: Path) -> None:
         ended(desk, send, "accepted")
     rest = desk.send(lanes=3)
 
-    assert (8, 12) == (len(first), len(rest))
+    assert (len(first), len(rest)) == (8, 12)
 
 
 def test_a_resend_is_the_same_bytes(tmp_path: Path) -> None:
@@ -80,9 +82,9 @@ def test_a_resend_is_the_same_bytes(tmp_path: Path) -> None:
         sends.append(one(desk))
         ended(desk, sends[-1], kind)
 
-    assert [1, 2, 3, 4] == [send.attempt for send in sends]
-    assert (1, 1, []) == (len({send.body for send in sends}), len({send.control_id for send in sends}), desk.queue())
-    assert ["silent", "not_taken", "silent", "accepted"] == answers(desk)
+    assert [send.attempt for send in sends] == [1, 2, 3, 4]
+    assert (len({send.body for send in sends}), len({send.control_id for send in sends}), desk.queue()) == (1, 1, [])
+    assert answers(desk) == ["silent", "not_taken", "silent", "accepted"]
 
 
 def test_silence_stands_and_is_held_until_a_person_says(tmp_path: Path) -> None:
@@ -94,7 +96,7 @@ def test_silence_stands_and_is_held_until_a_person_says(tmp_path: Path) -> None:
     ended(desk, send, "silent")
     others = desk.send()
 
-    assert ([("unanswered", "hold")], [("CG", "77407", "2026-03-02", 1)]) == (desk.queue(), others)
+    assert (desk.queue(), others) == ([("unanswered", "hold")], [("CG", "77407", "2026-03-02", 1)])
     assert ("PB", "77412", "2026-03-02", 1) in desk.standing()
 
 
@@ -106,9 +108,9 @@ def test_a_person_may_say_that_a_silent_one_arrived(tmp_path: Path) -> None:
     desk.engine.decisions.arrived(desk.item("unanswered"), "ada", "seen in the biller's list")
     desk.work()
 
-    assert ([("CG", "77402", "2026-03-02", 1)], [], ["silent", "arrived", "accepted"]) == (
+    assert (
         desk.send(), desk.queue(), answers(desk),
-    )  # fmt: skip
+    ) == ([("CG", "77402", "2026-03-02", 1)], [], ["silent", "arrived", "accepted"])  # fmt: skip
 
 
 def test_a_person_may_have_a_silent_one_sent_again(tmp_path: Path) -> None:
@@ -122,7 +124,7 @@ def test_a_person_may_have_a_silent_one_sent_again(tmp_path: Path) -> None:
     ended(desk, second, "accepted")
 
     assert (first.body, 2) == (second.body, second.attempt)
-    assert [("CG", "77402", "2026-03-02", 1)] == desk.send()
+    assert desk.send() == [("CG", "77402", "2026-03-02", 1)]
 
 
 def test_one_that_never_arrived_is_said_anew_under_a_new_id(tmp_path: Path) -> None:
@@ -137,7 +139,7 @@ def test_one_that_never_arrived_is_said_anew_under_a_new_id(tmp_path: Path) -> N
     ended(desk, second, "accepted")
 
     assert first.control_id != second.control_id
-    assert ([("PB", "77412", "2026-03-02", 1)], []) == (desk.standing(), desk.queue())
+    assert (desk.standing(), desk.queue()) == ([("PB", "77412", "2026-03-02", 1)], [])
 
 
 def test_a_refused_charge_does_not_stand_and_blocks_its_course_alone(tmp_path: Path) -> None:
@@ -147,8 +149,8 @@ def test_a_refused_charge_does_not_stand_and_blocks_its_course_alone(tmp_path: P
     ended(desk, one(desk), "refused", "AE")
     desk.work()
 
-    assert ([("refused", "AE")], [("CG", "77407", "2026-03-02", 1)]) == (desk.queue(), desk.send())
-    assert [("PB", "77402", "2026-03-02", 1), ("PB", "77407", "2026-03-02", 1)] == desk.standing()
+    assert (desk.queue(), desk.send()) == ([("refused", "AE")], [("CG", "77407", "2026-03-02", 1)])
+    assert desk.standing() == [("PB", "77402", "2026-03-02", 1), ("PB", "77407", "2026-03-02", 1)]
 
 
 def test_a_refused_line_is_said_anew_when_a_person_releases_it(tmp_path: Path) -> None:
@@ -163,7 +165,7 @@ def test_a_refused_line_is_said_anew_when_a_person_releases_it(tmp_path: Path) -
     desk.work()
     said = desk.send()
 
-    assert ([], [("CG", "77402", "2026-03-02", 1), CHARGE], []) == (blocked, said, desk.queue())
+    assert (blocked, said, desk.queue()) == ([], [("CG", "77402", "2026-03-02", 1), CHARGE], [])
     assert first.control_id not in {row[0] for row in desk.ledger.read("select control_id from send where number > 1")}
 
 
@@ -174,7 +176,7 @@ def test_a_refused_line_is_free_when_what_is_due_changes(tmp_path: Path) -> None
 
     heard(desk, ft1("E1", "77402", revision=1), number=2)
 
-    assert ([], [("CG", "77402", "2026-03-02", 1)]) == (desk.queue(), desk.send())
+    assert (desk.queue(), desk.send()) == ([], [("CG", "77402", "2026-03-02", 1)])
 
 
 def test_a_dismissed_refusal_stays_away_until_what_is_due_changes(tmp_path: Path) -> None:
@@ -187,7 +189,7 @@ def test_a_dismissed_refusal_stays_away_until_what_is_due_changes(tmp_path: Path
     said = desk.send()
     heard(desk, ft1("E1", revision=1, units=2), number=2)
 
-    assert ([("CG", "77402", "2026-03-02", 1)], [("CG", "77412", "2026-03-02", 2)]) == (said, desk.send())
+    assert (said, desk.send()) == ([("CG", "77402", "2026-03-02", 1)], [("CG", "77412", "2026-03-02", 2)])
 
 
 def test_no_credit_goes_before_its_charge_was_accepted(tmp_path: Path) -> None:
@@ -200,7 +202,7 @@ def test_no_credit_goes_before_its_charge_was_accepted(tmp_path: Path) -> None:
     ended(desk, charge, "not_taken")
     first = desk.send()
 
-    assert ([], [CHARGE, CREDIT], []) == (meanwhile, first, desk.standing())
+    assert (meanwhile, first, desk.standing()) == ([], [CHARGE, CREDIT], [])
 
 
 def test_a_refused_charge_takes_its_waiting_credit_with_it(tmp_path: Path) -> None:
@@ -211,9 +213,9 @@ def test_a_refused_charge_takes_its_waiting_credit_with_it(tmp_path: Path) -> No
 
     ended(desk, charge, "refused", "AE")
 
-    assert ([("CG", "77402", "2026-03-02", 1)], [], ["refused", "withdrawn", "accepted"]) == (
+    assert (
         desk.send(), desk.queue(), answers(desk),
-    )  # fmt: skip
+    ) == ([("CG", "77402", "2026-03-02", 1)], [], ["refused", "withdrawn", "accepted"])  # fmt: skip
 
 
 def test_a_silent_charge_that_never_arrived_takes_its_waiting_credit_with_it(tmp_path: Path) -> None:
@@ -226,7 +228,7 @@ def test_a_silent_charge_that_never_arrived_takes_its_waiting_credit_with_it(tmp
     desk.engine.decisions.not_arrived(desk.item("unanswered"), "ada", "the biller says so")
     desk.work()
 
-    assert ([], [], [], []) == (waiting, desk.send(), desk.standing(), desk.queue())
+    assert (waiting, desk.send(), desk.standing(), desk.queue()) == ([], [], [], [])
 
 
 def test_a_refused_credit_leaves_its_charge_standing(tmp_path: Path) -> None:
@@ -238,12 +240,12 @@ def test_a_refused_credit_leaves_its_charge_standing(tmp_path: Path) -> None:
     ended(desk, one(desk), "refused", "AE")
     desk.work()
 
-    assert [("PB", "77402", "2026-03-02", 1), ("PB", "77412", "2026-03-02", 1)] == desk.standing()
-    assert ([("refused", "AE")], []) == (desk.queue(), desk.send())
+    assert desk.standing() == [("PB", "77402", "2026-03-02", 1), ("PB", "77412", "2026-03-02", 1)]
+    assert (desk.queue(), desk.send()) == ([("refused", "AE")], [])
     desk.engine.decisions.release(desk.item("refused"), "ada", "the account is open again")
     desk.work()
-    assert [CREDIT, ("CG", "77402", "2026-03-02", 1)] == sorted(desk.send())
-    assert [("PB", "77402", "2026-03-02", 1)] == desk.standing()
+    assert sorted(desk.send()) == [CREDIT, ("CG", "77402", "2026-03-02", 1)]
+    assert desk.standing() == [("PB", "77402", "2026-03-02", 1)]
 
 
 def test_a_late_outcome_is_kept_and_has_no_effect(tmp_path: Path) -> None:
@@ -258,8 +260,8 @@ def test_a_late_outcome_is_kept_and_has_no_effect(tmp_path: Path) -> None:
     ended(desk, second, "refused", "AE")
     ended(desk, Send(99, "PB", 0, "", b"", 1), "refused", "AE")
 
-    assert ["silent", "late", "accepted", "late", "late"] == answers(desk)
-    assert ([("PB", "77412", "2026-03-02", 1)], []) == (desk.standing(), desk.queue())
+    assert answers(desk) == ["silent", "late", "accepted", "late", "late"]
+    assert (desk.standing(), desk.queue()) == ([("PB", "77412", "2026-03-02", 1)], [])
 
 
 def test_an_attempt_without_an_outcome_is_silent_after_a_restart(tmp_path: Path) -> None:
@@ -269,8 +271,8 @@ def test_an_attempt_without_an_outcome_is_silent_after_a_restart(tmp_path: Path)
         one(desk)
         desk.crash()
 
-    assert ([("unanswered", "hold")], []) == (held.queue(), held.send())
-    assert ([], [CHARGE]) == (sent_again.queue(), sent_again.send())
+    assert (held.queue(), held.send()) == ([("unanswered", "hold")], [])
+    assert (sent_again.queue(), sent_again.send()) == ([], [CHARGE])
 
 
 def test_paused_nothing_goes_out_and_charges_are_kept(tmp_path: Path) -> None:
@@ -281,7 +283,7 @@ def test_paused_nothing_goes_out_and_charges_are_kept(tmp_path: Path) -> None:
 
     desk.engine.decisions.set_destination("PB", "resume", "ada", "the biller is up")
 
-    assert ([], [CHARGE]) == (paused, desk.send())
+    assert (paused, desk.send()) == ([], [CHARGE])
 
 
 def test_drained_what_waits_goes_out_and_nothing_new_is_computed(tmp_path: Path) -> None:
@@ -294,7 +296,7 @@ def test_drained_what_waits_goes_out_and_nothing_new_is_computed(tmp_path: Path)
     desk.engine.decisions.set_destination("PB", "live", "ada", "the new link is there")
     desk.work()
 
-    assert ([CHARGE], [("CG", "77402", "2026-03-02", 1)]) == (drained, desk.send())
+    assert (drained, desk.send()) == ([CHARGE], [("CG", "77402", "2026-03-02", 1)])
 
 
 def test_what_waits_for_a_destination_costs_no_memory(tmp_path: Path) -> None:

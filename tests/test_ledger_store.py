@@ -27,7 +27,7 @@ def test_the_store_is_durable_as_it_promises(tmp_path: Path) -> None:
 
     found = [ledger.read(f"pragma {name}")[0][0] for name in ("journal_mode", "synchronous", "wal_autocheckpoint")]
 
-    assert ["wal", 2, 10_000] == found
+    assert found == ["wal", 2, 10_000]
     ledger.close()
 
 
@@ -36,7 +36,12 @@ def test_no_book_can_be_changed(tmp_path: Path) -> None:
     tables = {row[0] for row in ledger.read("select tbl_name from sqlite_master where type = 'trigger'")}
     note(ledger, "first")
 
-    for sql in ("update edition set digest = 'x'", "delete from edition", "update chain set tops = ''", "delete from chain"):
+    for sql in (
+        "update edition set digest = 'x'",
+        "delete from edition",
+        "update chain set tops = ''",
+        "delete from chain",
+    ):
         with pytest.raises(LedgerError), ledger.transaction():
             ledger.write(sql)
 
@@ -64,7 +69,7 @@ def test_the_lock_of_a_dead_process_is_free(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.db")], cwd=root, check=False)
 
     ledger = Ledger(tmp_path / "a.db")
-    assert (-9, []) == (done.returncode, digests(ledger))
+    assert (done.returncode, digests(ledger)) == (-9, [])
     ledger.close()
 
 
@@ -77,7 +82,7 @@ def test_an_exception_leaves_nothing_behind(tmp_path: Path) -> None:
         _ = 1 / 0
     note(ledger, "third")
 
-    assert (["first", "third"], None) == (digests(ledger), verify_chain(ledger.connection).problem)
+    assert (digests(ledger), verify_chain(ledger.connection).problem) == (["first", "third"], None)
     ledger.close()
 
 
@@ -92,7 +97,7 @@ def test_a_part_that_failed_fails_the_whole(tmp_path: Path) -> None:
         except KeyError:
             pass
 
-    assert [] == digests(ledger)
+    assert digests(ledger) == []
     ledger.close()
 
 
@@ -116,7 +121,7 @@ def test_after_an_error_of_the_database_nothing_continues(tmp_path: Path) -> Non
         except LedgerError:
             ledger.append("edition", [(2, "second")])
 
-    assert [] == digests(ledger)
+    assert digests(ledger) == []
     ledger.close()
 
 
@@ -148,7 +153,7 @@ def test_the_secret_is_for_its_owner_and_is_needed_ever_after(tmp_path: Path) ->
     ledger.close()
     secret = tmp_path / "a.db.secret"
 
-    assert (0o600, 32, 16) == (secret.stat().st_mode & 0o777, secret.stat().st_size, len(key))
+    assert (secret.stat().st_mode & 0o777, secret.stat().st_size, len(key)) == (0o600, 32, 16)
     assert b"12345" not in key
     secret.chmod(0o644)
     with pytest.raises(LedgerError, match="600"):
@@ -201,19 +206,19 @@ def test_the_chain_finds_a_changed_a_lost_and_a_foreign_row(tmp_path: Path) -> N
         return verify_chain(copy).problem
 
     assert [
-        "batch 4: the bytes of a message were changed",
-        "batch 2: a row was changed",
-        "batch 2: a row of edition is missing",
-        "batch 2: the link is broken",
-        "batch 2 is missing",
-        "a row of edition belongs to no batch",
-    ] == [
         broken(),
         broken("update edition set digest = 'x' where number = 2"),
         broken("delete from edition where number = 2"),
         broken("update chain set hash = zeroblob(32) where number = 2"),
         broken("delete from chain where number = 2"),
         broken("delete from message", "delete from chain where number = 4", "insert into edition values (4, 'x')"),
+    ] == [
+        "batch 4: the bytes of a message were changed",
+        "batch 2: a row was changed",
+        "batch 2: a row of edition is missing",
+        "batch 2: the link is broken",
+        "batch 2 is missing",
+        "a row of edition belongs to no batch",
     ]
 
 
@@ -227,7 +232,7 @@ def test_a_reader_sees_what_is_committed_beside_the_writer(tmp_path: Path) -> No
         seen = beside.execute("select digest from edition").fetchall()
     after = beside.execute("select digest from edition").fetchall()
 
-    assert ([("first",)], [("first",), ("second",)]) == (seen, after)
+    assert (seen, after) == ([("first",)], [("first",), ("second",)])
     with pytest.raises(sqlite3.OperationalError):
         beside.execute("delete from wake")
     beside.close()
