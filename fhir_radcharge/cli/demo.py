@@ -1,0 +1,255 @@
+"""`demo`: the main job, whole, on invented patients: a department speaks, the engine charges, billers book."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+from rich.progress import BarColumn, Progress, TextColumn
+
+from fhir_radcharge.cli.shared import console, found_mappings, say_table
+from fhir_radcharge.config import load
+from fhir_radcharge.engine.rooms import label
+from fhir_radcharge.errors import RadchargeError
+from fhir_radcharge.ledger import Ledger, queries, reader
+from fhir_radcharge.serving import engine_of, site_of, utc_now
+from fhir_radcharge.simulate import messages, run_of, truth
+from fhir_radcharge.simulate.peers import Biller, speak
+from fhir_radcharge.simulate.stream import Run, courses
+
+FOLDER = Path("var/demo")
+DIALECTS = ("mosaiq_like", "aria_like", "plain")
+BILLERS = ("global_biller", "facility_biller", "professional_biller")
+QUIET_S, PATIENCE_S = 0.6, 60.0
+AS_OF = date(2026, 12, 31)
+
+_TOML = """# Written by `fhir-radcharge demo`: invented patients, throw-away books.
+[site]
+name = "demo"
+timezone = "America/Chicago"
+
+[store]
+path = "radcharge.db"
+
+[rules]
+mappings = "{mappings}"
+
+[control]
+socket = "radcharge.sock"
+
+[credits]
+per_hour_before_pause = 100000
+"""
+_LISTEN = """
+[[listen]]
+name = "rv-{number}"
+bind = "127.0.0.1:0"
+senders = ["{sender}"]
+"""
+_SEND = """
+[[send]]
+name = "{name}"
+to = "127.0.0.1:{port}"
+timeout_s = 10.0
+"""
+
+
+@click.command()
+@click.option("--courses", "course_count", default=18, show_default=True, help="Courses of treatment.")
+@click.option("--seed", default=2026, show_default=True, help="Another seed, other courses.")
+@click.option("--mappings", type=click.Path(exists=True, path_type=Path), help="The folder of tables.")
+def demo(course_count: int, seed: int, mappings: Path | None) -> None:
+    """Stream a simulated department into a real engine and its charges into fake billing systems, over real MLLP."""
+    if FOLDER.exists():
+        shutil.rmtree(FOLDER)
+    FOLDER.mkdir(parents=True)
+    folder = found_mappings(mappings).resolve()
+    run = run_of("clinic", seed, date(2025, 11, 10), courses=course_count)
+    _tell(asyncio.run(_played(folder, run)), run)
+
+
+class Story(NamedTuple):
+    """What the demo saw: what was said, and what each billing system booked."""
+
+    said: int
+    seconds: float
+    billers: dict[str, Biller]
+
+
+async def _played(mappings: Path, run: Run) -> Story:
+    billers = {name: Biller(name) for name in BILLERS}
+    toml = _TOML.format(mappings=mappings)
+    for number, sender in enumerate(DIALECTS, 1):
+        toml += _LISTEN.format(number=number, sender=sender)
+    for name, biller in billers.items():
+        toml += _SEND.format(name=name, port=await biller.open())
+    path = FOLDER / "radcharge.toml"
+    path.write_text(toml, encoding="utf-8")
+    _activate(path)
+    console().print(f"The engine runs on {FOLDER}; the tables were proved and activated. Nobody here is a real patient.\n")
+    with _engine(path) as ports:
+        # Every third course is said by another kind of record-and-verify system.
+        payloads = [[said.raw for said in messages(run, dialect) if said.course % len(DIALECTS) == number]
+                    for number, dialect in enumerate(DIALECTS)]  # fmt: skip
+        return await _streamed(ports, payloads, billers)
+
+
+async def _streamed(ports: list[int], payloads: list[list[bytes]], billers: dict[str, Biller]) -> Story:
+    loop = asyncio.get_running_loop()
+    total = sum(map(len, payloads))
+    heard = [loop.time()]
+    with _bar("the department speaks", total) as told:
+        for biller in billers.values():
+            biller.heard = lambda: heard.append(loop.time())
+        begun = loop.time()
+        counts = [0, 0, 0]
+
+        def said(which: int, count: int) -> None:
+            counts[which] = count
+            told(sum(counts), sum(b.messages for b in billers.values()))
+
+        await asyncio.gather(*(speak(port, one, lambda count, n=n: said(n, count))  # type: ignore[misc]
+                               for n, (port, one) in enumerate(zip(ports, payloads, strict=True))))  # fmt: skip
+        # The billers are quiet when nothing more is due.
+        while loop.time() - heard[-1] < QUIET_S and loop.time() - begun < PATIENCE_S:
+            del heard[:-1]
+            await asyncio.sleep(0.05)
+            told(total, sum(b.messages for b in billers.values()))
+    return Story(total, heard[-1] - begun, billers)
+
+
+def _activate(path: Path) -> None:
+    config = load(path)
+    site = site_of(config)
+    ledger = Ledger(Path(config.store.path))
+    try:
+        engine = engine_of(config, site, ledger)
+        engine.decisions.activate(site.digest, "all", "demo", "first tables of the demonstration")
+        engine.day(AS_OF)
+    finally:
+        ledger.close()
+
+
+@contextlib.contextmanager
+def _engine(path: Path) -> Iterator[list[int]]:
+    """Run `serve` as a process of its own; yield the ports of its listeners; end it by its id."""
+    with (FOLDER / "engine.log").open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", "fhir_radcharge", "serve", "--config", str(path)],
+            stdout=subprocess.PIPE, stderr=log)  # fmt: skip
+        try:
+            assert process.stdout is not None
+            words = process.stdout.readline().decode().split()
+            if not words or words[0] != "ready":
+                raise RadchargeError(f"the engine did not start; see {FOLDER}/engine.log")
+            yield [int(word.rpartition(":")[2]) for word in words if word.startswith("rv-")]
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
+
+
+@contextlib.contextmanager
+def _bar(text: str, total: int) -> Iterator[Any]:
+    columns = (TextColumn(text), BarColumn(), TextColumn("{task.completed:,}/{task.total:,} messages heard"),
+               TextColumn("{task.fields[booked]:,} booked by the billers"))  # fmt: skip
+    with Progress(*columns, console=console(), transient=False) as progress:
+        task = progress.add_task("", total=total, booked=0)
+        yield lambda done, booked: progress.update(task, completed=done, booked=booked)
+
+
+def _tell(story: Story, run: Run) -> None:
+    books = reader(Path(load(FOLDER / "radcharge.toml").store.path))
+    try:
+        events = Counter(kind for (kind,) in books.execute("select kind from event"))
+        say_table(f"\nHeard: {story.said:,} messages over MLLP, every one stored before it was answered",
+                  ["what happened", "events"], sorted(events.items()), ["events"])  # fmt: skip
+        _tell_charges(books)
+        posting = _tell_corrections(books)
+        _tell_waiting(books)
+        _tell_sums(books, story, run)
+    finally:
+        books.close()
+    run = "fhir-radcharge" if shutil.which("fhir-radcharge") else ".venv/bin/fhir-radcharge"
+    console().print("\n[bold]Look further[/bold]")
+    for verb, why in ((f"explain {posting}", "why this line exists, from the message to the answer"),
+                      ("queue list", "what waits for a person, and what would release it"),
+                      (f"explain {posting} --why-not 77412", "why another code was not charged"),
+                      ("reconcile --from 2025-11-01 --to 2026-03-31", "every session against its charges and answers"),
+                      ("verify fixtures/cases", "the coding cases, one line each"),
+                      ("books", "the invariants and the hash chain of these books")):  # fmt: skip
+        console().print(f"  {run} {verb}", style="cyan", end="")
+        console().print(f"   {why}", style="dim")
+
+
+def _tell_charges(books: sqlite3.Connection) -> None:
+    rows = books.execute(
+        "select bill, code, modifiers, count(*), sum(units), min(why), min(id) from posting where kind = 'CHARGE'"
+        " group by 1, 2, 3 order by case bill when 'global' then 1 when 'facility' then 2 else 3 end, 2, 3").fetchall()
+    table = []
+    for bill, code, modifiers, lines, units, _, name in rows:
+        found = queries.posting(books, name)
+        steps = found["why"] if found else []
+        table.append((bill, "-".join([code, *filter(None, (modifiers or "").split(","))]), lines, units, _because(steps)))
+    say_table("\nCharged, bill by bill", ["bill", "code", "lines", "units", "decided by"], table, ["lines", "units"])
+
+
+def _because(steps: list[dict[str, Any]]) -> str:
+    rows = [step["row"] for step in steps if step["table"] not in ("claims", "places", "components", "techniques",
+                                                                   "code_set", "delivery")]  # fmt: skip
+    return ", ".join(rows[:3])
+
+
+def _tell_corrections(books: sqlite3.Connection) -> str:
+    """Tell what was taken back, and return the id of a charge that is worth a look."""
+    rows = books.execute(
+        "select p.id, p.bill, p.code, p.day, p.units, p.cause, p.credits from posting p where p.kind = 'CREDIT'"
+        " order by p.number").fetchall()
+    causes = {"gone": "voided or changed", "moved": "its group of five moved", "held": "must wait now",
+              "units": "fewer units", "account": "another account"}  # fmt: skip
+    say_table(f"\nCorrected: {len(rows)} credits, each naming the charge that it takes back",
+              ["credit", "bill", "code", "date", "because", "takes back"],
+              [(name, bill, code, day, causes.get(cause, cause), of) for name, bill, code, day, _, cause, of in rows[:10]])
+    if len(rows) > 10:
+        console().print(f"... and {len(rows) - 10} more", style="dim")
+    if rows:
+        return str(rows[0][6])
+    return str(books.execute("select id from posting order by number limit 1").fetchone()[0])
+
+
+def _tell_waiting(books: sqlite3.Connection) -> None:
+    waits = Counter((item["category"], item["reason"]) for item in queries.queue(books) if item["category"] != "notice")
+    say_table("\nWaits for a person", ["kind", "reason", "how many"],
+              [(kind, reason, count) for (kind, reason), count in sorted(waits.items())], ["how many"])  # fmt: skip
+
+
+def _tell_sums(books: sqlite3.Connection, story: Story, run: Run) -> None:
+    wanted = {biller: 0 for biller in BILLERS}
+    bill = {"global": BILLERS[0], "facility": BILLERS[1], "professional": BILLERS[2]}
+    for one in courses(run):
+        for line in truth(one, AS_OF):
+            if not line.hold:
+                wanted[bill[line.bill]] += line.units
+    rows = []
+    for name, biller in story.billers.items():
+        units = sum(int(line.units) * (-1 if line.kind == "CD" else 1) for line in biller.lines)
+        sent = books.execute("select count(distinct send) from posting where destination = ? and send is not null", (name,))
+        rows.append((name, sent.fetchone()[0], biller.messages, biller.repeats, units, wanted[name],
+                     "agree" if units == wanted[name] else "DIFFER"))  # fmt: skip
+    say_table("\nThe billers' own books, against a reckoning that shares nothing with the engine",
+              ["biller", "sent", "booked", "repeats", "net units", "reckoned", ""], rows,
+              ["sent", "booked", "repeats", "net units", "reckoned"])  # fmt: skip
+    console().print(f"\n{story.said:,} messages in, {sum(b.messages for b in story.billers.values()):,} out and answered, "
+                    f"in {story.seconds:.1f} s.", style="bold")  # fmt: skip
+
+

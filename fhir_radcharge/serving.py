@@ -1,0 +1,55 @@
+"""Turns a configuration into a running engine: the site, the books, the edits, and the gateway around them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fhir_radcharge.config import Config
+from fhir_radcharge.engine import Engine
+from fhir_radcharge.engine.rooms import rooms
+from fhir_radcharge.gateway.doors import as_configured
+from fhir_radcharge.gateway.roles import Bookkeeper, Ledger, Verb
+from fhir_radcharge.gateway.server import serve
+from fhir_radcharge.ledger import Ledger as Books
+from fhir_radcharge.site import Site, load_site
+from fhir_radcharge.site_edits import edited_charges_due, site_edits
+
+
+def utc_now() -> datetime:
+    """Return the time by which things are labelled; nothing is computed from it."""
+    return datetime.now(UTC)
+
+
+def official_db(config: Config) -> Path:
+    """Return where a site's imported official tables are: beside the books."""
+    return Path(config.store.path).with_name("official.db")
+
+
+def site_of(config: Config) -> Site:
+    """Return the site of a configuration."""
+    return as_configured(load_site(Path(config.rules.mappings)), config)
+
+
+def engine_of(config: Config, site: Site, ledger: Books) -> Engine:
+    """Return the engine of a site over its books, with the edits that were imported."""
+    doors = rooms()._replace(charges_due=edited_charges_due(site_edits(site, official_db(config))))
+    return Engine(ledger, site, utc_now, doors)
+
+
+def opener(config: Config, site: Site) -> Callable[[], tuple[Bookkeeper, Ledger]]:
+    """Return what opens the books: called on the thread that then owns them."""
+
+    def opened() -> tuple[Bookkeeper, Ledger]:
+        ledger = Books(Path(config.store.path))
+        return engine_of(config, site, ledger), ledger
+
+    return opened
+
+
+def run(config: Config, verbs: Mapping[str, Verb]) -> None:
+    """Serve until the process is told to stop."""
+    site = site_of(config)
+    Path(config.store.path).parent.mkdir(parents=True, exist_ok=True)
+    serve(config, site, opener(config, site), verbs)
