@@ -46,3 +46,7 @@ class Plans:
     def payer(self, plan: str) -> str | None:
         """Return the payer profile of a plan; None if no row says."""
         return self._profiles.get(plan)
+
+    def profiles(self) -> list[str]:
+        """Return the payer profiles that some plan has, each once, in order."""
+        return sorted(set(self._profiles.values()))

@@ -122,9 +122,11 @@ def load_site(mappings: Path) -> Site:
     settings, zone = tried(lambda: _settings(mappings), (Settings({}), "UTC"))
     plans = tried(lambda: _plans(mappings), Plans({}))
     master = tried(
-        lambda: load_chargemaster(mappings, frozenset(d.name for d in destinations)), ChargeMaster({})
+        lambda: load_chargemaster(mappings, _destination_names(mappings, destinations)), ChargeMaster({})
     )
     rulebook = tried(lambda: load_rulebook(mappings), None)
+    if rulebook is not None:
+        problems += _unknown_payers(mappings, plans, senders, {profile.name for profile in rulebook.policy.profiles})
     by_name = _by_name(senders, problems)
     _refuse_twins(destinations, problems)
     if problems or rulebook is None:
@@ -156,6 +158,12 @@ def digest_of(mappings: Path) -> str:
     return total.hexdigest()
 
 
+def _destination_names(mappings: Path, destinations: list[Destination]) -> frozenset[str]:
+    """Return the names that the charge master may use, those of FHIR destinations too."""
+    fhir = (path.stem for path in (mappings / "fhir" / "destinations").glob("*.yaml"))
+    return frozenset(destination.name for destination in destinations) | frozenset(fhir)
+
+
 def _hidden(path: Path) -> bool:
     return any(part.startswith((".", "__")) for part in path.parts)
 
@@ -184,6 +192,16 @@ def _by_name(senders: list[Sender], problems: list[str]) -> dict[tuple[str, str]
         found[key] = sender
         names[sender.name] = sender.file
     return found
+
+
+def _unknown_payers(mappings: Path, plans: Plans, senders: list[Sender], known: set[str]) -> list[str]:
+    file = f"{mappings.name}/payers_by_plan.yaml"
+    told = [f"{file}:1: there is no payer profile '{name}'" for name in plans.profiles() if name not in known]
+    return told + [
+        f"{sender.file}:1: message.payer.absent: there is no payer profile '{sender.payer_absent}'"
+        for sender in senders
+        if sender.payer_absent not in known
+    ]
 
 
 def _refuse_twins(destinations: list[Destination], problems: list[str]) -> None:

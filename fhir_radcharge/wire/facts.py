@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from fhir_radcharge.errors import MessageError
 from fhir_radcharge.wire.er7 import Delimiters, unescape
-from fhir_radcharge.wire.paths import leaf
+from fhir_radcharge.wire.paths import leaf, whole
 from fhir_radcharge.wire.times import Zone, read_moment
 
 Convert = Callable[[str, Delimiters, Zone, str], Any]
@@ -35,6 +35,7 @@ VOCABULARY: Mapping[str, tuple[str, ...]] = {
     "what": ("diagnosis", "rendering_npi", "ordering_npi", "authorization"),
 }  # fmt: skip
 TEXTS = frozenset({"plan", "phase", "site", "group", "fraction", "of", "provider"})
+REFERENCES = frozenset({"fraction", "of"})  # ids of other events, with all their components
 COUNTS = frozenset(
     {
         "fraction_number", "prescribed_fractions", "areas", "ports", "simple_blocks", "compensators", "level",
@@ -113,6 +114,8 @@ def meaning(
         return _memo(_count(name, suffixes))
     if name in NUMBERS:
         return _memo(_number(name, suffixes))
+    if name in REFERENCES:
+        return Meaning({}, _reference)
     return Meaning({}, _lowered if lower else _text)
 
 
@@ -197,6 +200,10 @@ def _angles(separator: str) -> Convert:
 
 def _text(raw: str, d: Delimiters, zone: Zone, place: str) -> str:
     return leaf(raw, d)
+
+
+def _reference(raw: str, d: Delimiters, zone: Zone, place: str) -> str:
+    return whole(raw, d)
 
 
 def _lowered(raw: str, d: Delimiters, zone: Zone, place: str) -> str:
