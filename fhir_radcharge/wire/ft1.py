@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import date
 from typing import Any, NamedTuple
-from zlib import crc32
 
 from fhir_radcharge.errors import MessageError
 from fhir_radcharge.model import Kind, PatientClass, Place, Reported, TreatmentEvent
@@ -38,7 +37,7 @@ class Shared(NamedTuple):
     revision_time: int | None
     swapped: bool
     notices: list[str]
-    seen: dict[str, tuple[bool, str, int]]
+    seen: dict[str, tuple[bool, list[list[str]], int, int]]
 
 
 def event_of(scope: Scope, group: list[list[str]], position: int, shared: Shared) -> TreatmentEvent | None:
@@ -61,14 +60,16 @@ def event_of(scope: Scope, group: list[list[str]], position: int, shared: Shared
     if units != 1 and kind in _ONE_UNIT:
         raise _not_one_unit(kind, units, voided, sender)
     id_ = sender.id(scope)
-    content = _content(group)
     if not id_:
         remedy = "send an id that no other event has"
         raise MessageError(sender.id_place, "the event's id is missing", remedy, "101")
-    if id_ in shared.seen and _repeats(id_, voided, content, shared):
-        return None
-    shared.seen[id_] = (voided, content, position)
-    return _event(scope, shared, activity, kind, id_, units, voided, (position, crc32(content.encode())))
+    seen, again = shared.seen, 0
+    if id_ in seen:
+        again = _again(id_, voided, group, shared)
+        if not again:
+            return None
+    seen[id_] = (voided, group, position, again)
+    return _event(scope, shared, activity, kind, id_, units, voided, again)
 
 
 def payer_of(scope: Scope, sender: Sender, plans: Plans, notices: list[str]) -> str:
@@ -103,7 +104,7 @@ def _event(
     id_: str,
     units: int,
     voided: bool,
-    content: tuple[int, int],
+    again: int,
 ) -> TreatmentEvent:
     sender = shared.sender
     start = sender.start(scope)
@@ -137,7 +138,7 @@ def _event(
         Reported(code, modifiers, units) if code else None,
         provider or None,
         _lacks(scope, sender) if kind in _MAKES_LINES else _NOTHING_LACKS,
-        _revision(scope, shared, content),
+        _revision(scope, shared, again),
         voided,
         shared.number,
     )
@@ -193,17 +194,17 @@ def _not_one_unit(kind: Kind, units: int, voided: bool, sender: Sender) -> Messa
     return MessageError(sender.quantity_place, problem, "send one line of one unit for each", "207")
 
 
-def _repeats(id_: str, voided: bool, content: str, shared: Shared) -> bool:
-    """Say whether a line repeats an earlier one of the message; raise if the id is used for two events."""
-    earlier = shared.seen[id_]
-    if earlier[0] != voided:
-        return False  # a credit and a new charge of one event, in one message
-    if earlier[1] == content:
+def _again(id_: str, voided: bool, group: list[list[str]], shared: Shared) -> int:
+    """Return how often a message has spoken of an event before; 0 for a repeat; raise for an id of two events."""
+    was_voided, earlier, position, count = shared.seen[id_]
+    if was_voided != voided:
+        return count + 1  # a credit and a new charge of one event, in this order
+    if _content(earlier) == _content(group):
         shared.notices.append("line_repeated")
-        return True
+        return 0
     raise MessageError(
         shared.sender.id_place,
-        f"the event's id stands on FT1[{earlier[2]}] too, for something else",
+        f"the event's id stands on FT1[{position}] too, for something else",
         f"name a path under line.id of {shared.sender.file} that differs from line to line",
     )
 
@@ -282,16 +283,13 @@ def _lacks(scope: Scope, sender: Sender) -> frozenset[str]:
     return missing
 
 
-def _content(group: list[list[str]]) -> str:
-    """Return what tells two sayings about one event apart; the set id is a counter and not part of it."""
-    text = "|".join(group[0][2:])
-    for segment in group[1:]:
-        text += "\r" + "|".join(segment)
-    return text
+def _content(group: list[list[str]]) -> list[list[str]]:
+    """Return what tells two lines about one event apart: all but the set id, which is only a counter."""
+    return [group[0][2:], *group[1:]]
 
 
-def _revision(scope: Scope, shared: Shared, content: tuple[int, int]) -> tuple[Any, ...]:
-    """Return what orders the sayings: number, time, place in the message, content; never the arrival."""
+def _revision(scope: Scope, shared: Shared, again: int) -> tuple[Any, ...]:
+    """Return what orders the sayings: number, time, turn within the message; never the arrival."""
     sender = shared.sender
     time = shared.revision_time
     if time is None:
@@ -300,9 +298,7 @@ def _revision(scope: Scope, shared: Shared, content: tuple[int, int]) -> tuple[A
     if sender.revision_number is not None:
         text = sender.revision_number(scope)
         if not (text.isascii() and text.isdigit()):
-            problem = (
-                "the revision number is missing" if not text else "the revision number is not a whole number"
-            )
+            problem = "the revision number is missing" if not text else "the revision number is not a whole number"
             raise MessageError("line.revision", problem, f"send it where {sender.file} says", "101")
         number = int(text)
-    return number, time, content[0], content[1]
+    return number, time, again
