@@ -51,6 +51,8 @@ class Till:
         self.taken: set[tuple[str, int]] = set()
         self.failures_to_come = 0
         self.commits = 0
+        self.commits_that_kept: list[int] = []
+        self.slices: list[int] = []
         self.closed = False
         self.backlog = 0
         self.remark = ""
@@ -82,6 +84,8 @@ class Till:
                 self.failures_to_come -= 1
                 raise LedgerError("no space left on device")
             self.commits += 1
+            if len(self.kept) > len(before[0]):
+                self.commits_that_kept.append(len(self.kept) - len(before[0]))
         except BaseException:
             self.kept, self.answers, self.outcomes, self.taken, self.attempts = before
             raise
@@ -103,6 +107,7 @@ class Till:
         assert self._open
         done = min(self.backlog, messages_max)
         self.backlog -= done
+        self.slices.append(done)
         return done
 
     def day(self, day: date) -> int:

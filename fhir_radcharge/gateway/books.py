@@ -162,8 +162,6 @@ class Books:
         batch = self._gather()
         try:
             self._keep(batch, engine, ledger)
-            self._failures = 0
-            self.storage_ok = True
             for asked in batch.asked:
                 self._obey(asked, engine, ledger)
             if self._backlog and not batch.stop and self._slices.due(bool(batch.heard)):
@@ -218,13 +216,18 @@ class Books:
                 engine.settle(self._outcomes)
             sends = self._taken(engine)
         assert len(answers) == len(batch.heard), "an engine answers every message that it was given"
-        self.commits += 1
+        self._committed()
         if batch.heard:
             self.kept += len(batch.heard)
             self._backlog = True
         self._outcomes = []
         self._hand_back(_Back(_dealt(batch.told, answers), [], self._given(sends)))
         batch.told = []  # a failure of what follows is not theirs any more
+
+    def _committed(self) -> None:
+        self.commits += 1
+        self._failures = 0
+        self.storage_ok = True
 
     def _taken(self, engine: Bookkeeper) -> list[tuple[Carrier, list[Send]]]:
         """Ask for the next send of each free lane; lanes are crossed off only when this is committed."""
@@ -250,6 +253,7 @@ class Books:
             if done:
                 self._hungry.update(self._free)
             sends = self._taken(engine)
+        self._committed()
         self._backlog = done > 0
         self._slices.took(monotonic() - began, done)
         given = self._given(sends)

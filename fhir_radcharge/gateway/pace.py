@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from time import monotonic
 from typing import NamedTuple
 
@@ -32,8 +33,9 @@ EVEN = Pace()
 class Slices:
     """When the backlog's next slice is due, and how many messages it may take to last as long as wanted."""
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: Pace, clock: Callable[[], float] = monotonic) -> None:
         self._pace = pace
+        self._clock = clock
         self._door_until = 0.0
         self._heard_at = 0.0
         self._each_s = pace.slice_s / 4
@@ -41,7 +43,7 @@ class Slices:
         self.size = 4
 
     def due(self, heard: bool) -> bool:
-        now = monotonic()
+        now = self._clock()
         if heard:
             self._heard_at = now
             if now < self._door_until:
@@ -54,4 +56,4 @@ class Slices:
     def took(self, elapsed_s: float, messages: int) -> None:
         if messages:
             self._each_s = max(1e-6, 0.7 * self._each_s + 0.3 * elapsed_s / messages)
-        self._door_until = monotonic() + self._pace.door_s
+        self._door_until = self._clock() + self._pace.door_s

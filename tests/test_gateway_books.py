@@ -1,0 +1,202 @@
+"""The books thread: one commit for all that waits, short slices in between, and nobody harmed by another's fault."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from gateway_peers import Till, books_of, message, run, until
+
+from fhir_radcharge.engine import Heard
+from fhir_radcharge.errors import LedgerError
+from fhir_radcharge.gateway.books import Books
+from fhir_radcharge.gateway.pace import Pace, Slices
+
+
+class Ear:
+    """A speaker that writes down what it was told."""
+
+    def __init__(self) -> None:
+        self.answers: list[bytes | None] = []
+        self.given_up: list[str] = []
+
+    def answer(self, answers: list[bytes | None]) -> None:
+        self.answers += answers
+
+    def give_up(self, reason: str) -> None:
+        self.given_up.append(reason)
+
+
+def heard(*names: str) -> list[Heard]:
+    return [Heard("rv", "peer", message(name)) for name in names]
+
+
+def test_all_that_waits_is_kept_with_one_commit() -> None:
+    async def story() -> None:
+        till = Till()
+        async with books_of(till, poll_s=60.0) as books:
+            first, ears = Ear(), [Ear() for _ in range(50)]
+            await until(lambda: till.commits > 0)
+            till.gate.clear()
+            till.waiting.clear()
+            books.hear(first, heard("M0"))
+            await asyncio.to_thread(till.waiting.wait)
+            for n, ear in enumerate(ears):
+                books.hear(ear, heard(f"M{n + 1}", f"M{n + 51}"))
+            till.gate.set()
+            await until(lambda: all(len(ear.answers) == 2 for ear in ears))
+
+            assert till.kept[0] == message("M0")
+            assert [ear.answers for ear in ears] == [
+                [till.answers[message(f"M{n + 1}")], till.answers[message(f"M{n + 51}")]] for n in range(50)
+            ]
+            assert till.commits_that_kept == [1, 100]
+
+    run(story())
+
+
+def test_a_commit_takes_no_more_frames_than_it_may() -> None:
+    async def story() -> None:
+        till = Till()
+        async with books_of(till, frames_max=10) as books:
+            till.gate.clear()
+            ears = [Ear() for _ in range(35)]
+            for n, ear in enumerate(ears):
+                books.hear(ear, heard(f"M{n}"))
+            till.gate.set()
+            await until(lambda: all(ear.answers for ear in ears))
+
+            assert max(till.commits_that_kept) <= 10
+
+    run(story())
+
+
+def test_a_storage_failure_gives_up_its_own_batch_and_the_next_is_kept() -> None:
+    async def story() -> None:
+        till = Till()
+        async with books_of(till, poll_s=60.0) as books:
+            await until(lambda: till.commits > 0)
+            till.failures_to_come = 1
+            unlucky, lucky = Ear(), Ear()
+            books.hear(unlucky, heard("M1"))
+            await until(lambda: unlucky.given_up == ["storage"])
+            books.hear(lucky, heard("M2"))
+            await until(lambda: len(lucky.answers) == 1)
+
+            assert (unlucky.answers, lucky.given_up, till.kept) == ([], [], [message("M2")])
+            assert books.storage_ok
+
+    run(story())
+
+
+def test_a_backlog_is_worked_through_in_slices_while_senders_are_served() -> None:
+    async def story() -> None:
+        till, ear = Till(), Ear()
+        till.backlog = 5_000
+        async with books_of(till, messages_max=7) as books:
+            for n in range(50):
+                books.hear(ear, heard(f"M{n}"))
+                await until(lambda n=n: len(ear.answers) == n + 1)
+            await until(lambda: till.backlog == 0)
+
+            assert max(till.slices) <= 7
+
+    run(story())
+
+
+def test_a_verb_that_fails_undoes_nothing_of_others() -> None:
+    async def story() -> None:
+        def fail(engine: Any, args: Any) -> None:
+            engine.kept.clear()
+            raise ValueError("no")
+
+        till, ear = Till(), Ear()
+        async with books_of(till) as books:
+            books.hear(ear, heard("M1"))
+            reply = books.ask(fail, {})
+            books.hear(ear, heard("M2"))
+            with pytest.raises(ValueError, match="no"):
+                await reply
+            await until(lambda: len(ear.answers) == 2)
+
+            assert till.kept == [message("M1"), message("M2")]
+
+    run(story())
+
+
+def test_a_verb_hears_of_a_storage_failure() -> None:
+    async def story() -> None:
+        till = Till()
+        async with books_of(till, poll_s=60.0) as books:
+            await until(lambda: till.commits > 0)
+            till.failures_to_come = 1
+            with pytest.raises(LedgerError):
+                await books.ask(lambda engine, args: 1, {})
+
+            assert await books.ask(lambda engine, args: args["n"] + 1, {"n": 1}) == 2
+
+    run(story())
+
+
+def test_our_own_bug_is_reported_with_its_reason() -> None:
+    class Broken(Till):
+        def receive(self, heard: Sequence[Heard]) -> list[bytes | None]:
+            raise ZeroDivisionError
+
+    async def story() -> None:
+        till, failures = Broken(), []
+        books = Books(till.books, asyncio.get_running_loop(), failures.append)
+        await books.open()
+        books.hear(Ear(), heard("M1"))
+        await until(lambda: bool(failures))
+        await books.close()
+
+        assert [type(error) for error in failures] == [ZeroDivisionError]
+        assert till.closed
+
+    run(story())
+
+
+class Watch:
+    """A clock that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_slices_are_as_long_as_wanted_and_wait_while_senders_have_their_turn() -> None:
+    watch = Watch()
+    slices = Slices(Pace(slice_s=0.005, door_s=0.006, quiet_s=0.25, quiet_slice_s=0.025, messages_max=500), watch)
+    assert slices.due(heard=True)
+    for _ in range(50):
+        slices.took(slices.size * 0.001, slices.size)
+        watch.now += 0.010
+        assert slices.due(heard=True)
+    assert slices.size in (4, 5)
+
+    slices.took(0.005, 5)
+    watch.now += 0.005
+    assert not slices.due(heard=True)
+    assert slices.due(heard=False)
+    watch.now += 0.002
+    assert slices.due(heard=True)
+
+    watch.now += 1.0
+    assert slices.due(heard=False)
+    assert slices.size in (24, 25)
+
+
+def test_a_slow_message_is_a_slice_of_its_own() -> None:
+    watch = Watch()
+    slices = Slices(Pace(slice_s=0.005), watch)
+    for _ in range(20):
+        slices.took(0.1 * slices.size, slices.size)
+        watch.now += 1.0
+        slices.due(heard=True)
+
+    assert slices.size == 1
