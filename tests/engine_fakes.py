@@ -100,7 +100,10 @@ def read_dft(message: er7.Message, sender: Sender, site: Site, number: int) -> R
 
 def charges_due(events: Sequence[TreatmentEvent], rulebook: Any, as_of: date | None = None) -> Due:
     charges, flags, wakes = [], [], None
+    released = {(event.facts["code"], event.facts["date"]) for event in events if event.kind == "release"}
     for event in events:
+        if event.kind == "release":
+            continue
         code = event.facts["code"]
         if code == "NORULE":
             raise RuleError("imrt_delivery: no row answers")
@@ -110,12 +113,14 @@ def charges_due(events: Sequence[TreatmentEvent], rulebook: Any, as_of: date | N
             flags.append(Flag("look", event.course or "", event.day, (event.id,)))
             continue
         hold = event.facts["hold"] or None
+        if (code, event.day.isoformat()) in released:
+            hold = None
         if code == "LATER" and (as_of is None or as_of < event.day + timedelta(days=3)):
             hold, wakes = "waits", event.day + timedelta(days=3)
         charges.append(
             Charge(
-                event.facts["bill"], event.course or "", code, (), event.day, None, event.facts["units"], "11", None, False,
-                hold, "service", "", event.id, (event.id,), (Why("service", "row-1", (("code", code),)),),
+                event.facts["bill"], event.course or "", code, (), event.day, None, event.facts["units"], "11", None,
+                False, hold, "service", "", event.id, (event.id,), (Why("service", "row-1", (("code", code),)),),
             )
         )  # fmt: skip
     return Due(tuple(charges), tuple(flags), wakes)
@@ -186,13 +191,13 @@ class Clock:
         return self.now
 
 
-def ft1(event: str, code: str = "77412", *, day: str = "2026-03-02", revision: int = 0, sign: str = "CG", bill: str = "global",
-        hold: str = "", units: int = 1, course: str = "C1") -> str:  # fmt: skip
+def ft1(event: str, code: str = "77412", *, day: str = "2026-03-02", revision: int = 0, sign: str = "CG",
+        bill: str = "global", hold: str = "", units: int = 1, course: str = "C1") -> str:  # fmt: skip
     return f"FT1|1|{event}|{revision}|{day}||{sign}|{code}|{bill}|{hold}|{units}|{course}"
 
 
-def dft(control_id: str, patient: str, *lines: str, application: str = "RV", processing: str = "P", version: str = "2.5.1",
-        kind: str = "DFT^P03", account: str = "V1", accept: str = "") -> bytes:  # fmt: skip
+def dft(control_id: str, patient: str, *lines: str, application: str = "RV", processing: str = "P",
+        version: str = "2.5.1", kind: str = "DFT^P03", account: str = "V1", accept: str = "") -> bytes:  # fmt: skip
     head = f"MSH|^~\\&|{application}|NORTH|CHG|X|20260302||{kind}|{control_id}|{processing}|{version}|||{accept}"
     return "\r".join([head, f"PID|1||{patient}|||||||||||||||{account}", *lines, ""]).encode()
 
@@ -272,8 +277,8 @@ def line_of(body: bytes) -> tuple[str, str, str, int]:
 
 def standing(ledger: Ledger) -> list[tuple[str, str, str, int]]:
     rows = ledger.read(
-        """select p.destination, p.code, p.day, p.units - coalesce((select sum(c.units) from posting c where c.credits = p.id
-             and c.id not in (select posting from struck)), 0) as units
+        """select p.destination, p.code, p.day, p.units - coalesce((
+             select sum(c.units) from posting c where c.credits = p.id and c.id not in (select posting from struck)), 0) as units
            from posting p where p.kind = 'CHARGE' and p.mode != 'shadow' and p.id not in (select posting from struck)"""
     )
     return sorted(tuple(row) for row in rows if row[3])

@@ -1,6 +1,9 @@
 """The process dies at any commit, or the disk is full at any page: nothing is lost, nothing is said twice."""
 
+import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import pytest
 
 from fhir_radcharge.engine import Outcome
 from fhir_radcharge.errors import LedgerError
-from fhir_radcharge.ledger import Ledger, verify_chain
+from fhir_radcharge.ledger import Ledger, broken_promises, verify_chain
 from fhir_radcharge.wire import ack
 from tests.engine_fakes import ROOMS, Desk, Destination, Site, dft, ft1, line_of
 
@@ -90,16 +93,16 @@ class Story:
         engine.settle([Outcome(send.seq, send.attempt, "accepted", "AA", b"") for send in sends])
         return bool(worked or sends)
 
-    def books(self) -> tuple[list[tuple[str, str, str, int]], list[tuple[str, int]], str | None, list[tuple[str, str]]]:
+    def books(self) -> tuple[list[tuple[str, str, str, int]], list[tuple[str, int]], list[str], list[tuple[str, str]]]:
         net: dict[str, int] = {}
         for body in self.seen.values():
             sign, code, _, units = line_of(body)
             net[code] = net.get(code, 0) + (units if sign == "CG" else -units)
         biller = sorted((code, units) for code, units in net.items() if units)
-        return self.desk.standing(), biller, verify_chain(self.desk.ledger.connection).problem, self.desk.queue()
+        return self.desk.standing(), biller, broken_promises(self.desk.ledger.connection), self.desk.queue()
 
 
-WHOLE = (EXPECTED, [("77402", 1), ("77407", 1), ("77412", 2)], None, [("unreadable", "103")])
+WHOLE = (EXPECTED, [("77402", 1), ("77407", 1), ("77412", 2)], [], [("unreadable", "103")])
 
 
 @pytest.fixture
@@ -108,9 +111,29 @@ def mortal(monkeypatch: pytest.MonkeyPatch) -> None:
     Mortal.commits = Mortal.dies_at = 0
 
 
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Books with activated tables in which nothing was heard, in pages of 512 bytes so that there are many."""
+    path = tmp_path_factory.mktemp("fresh") / "fresh.db"
+    Desk(path, SITE).ledger.close()
+    connection = sqlite3.connect(path, isolation_level=None)
+    for statement in ("pragma journal_mode = delete", "pragma page_size = 512", "vacuum"):
+        connection.execute(statement)
+    connection.close()
+    return path
+
+
+def copied(fresh: Path, to: Path) -> Path:
+    for suffix in ("", ".secret"):
+        shutil.copy(f"{fresh}{suffix}", f"{to}{suffix}")
+    return to
+
+
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_a_death_at_any_commit_loses_nothing_and_says_nothing_twice(tmp_path: Path, mortal: None, after: bool) -> None:
-    whole = Story(Desk(tmp_path / "whole.db", SITE), lambda desk: desk.crash())
+def test_a_death_at_any_commit_loses_nothing_and_says_nothing_twice(
+    tmp_path: Path, fresh: Path, mortal: None, after: bool
+) -> None:
+    whole = Story(Desk(copied(fresh, tmp_path / "whole.db"), SITE), lambda desk: desk.crash())
     begun = Mortal.commits
     whole.run()
     last = Mortal.commits - begun
@@ -118,7 +141,7 @@ def test_a_death_at_any_commit_loses_nothing_and_says_nothing_twice(tmp_path: Pa
 
     for death in range(1, last + 1):
         Mortal.dies_at = 0
-        story = Story(Desk(tmp_path / f"{death}.db", SITE), lambda desk: desk.crash())
+        story = Story(Desk(copied(fresh, tmp_path / f"{death}.db"), SITE), lambda desk: desk.crash())
         Mortal.dies_at, Mortal.dies_after = Mortal.commits + death, after
         story.run()
         assert (death, story.books()) == (death, WHOLE)
@@ -127,17 +150,12 @@ def test_a_death_at_any_commit_loses_nothing_and_says_nothing_twice(tmp_path: Pa
     assert last > 20
 
 
-def test_a_full_disk_at_any_page_loses_nothing_and_says_nothing_twice(tmp_path: Path) -> None:
+def test_a_full_disk_at_any_page_loses_nothing_and_says_nothing_twice(tmp_path: Path, fresh: Path) -> None:
     # Large messages on both sides, so that every step needs pages of its own.
-    padding = "ZZZ|" + "x" * 45_000 + "\r"
+    padding = "ZZZ|" + "x" * 4_500 + "\r"
     large = ROOMS._replace(message_for=lambda *asked: ROOMS.message_for(*asked) + padding.encode())
-    full = 0
+    base, full = fresh.stat().st_size // 512, 0
     for pages in range(1, 121):
-        desk = Desk(tmp_path / f"{pages}.db", SITE, rooms=large)
-        desk.ledger.connection.execute("pragma wal_checkpoint(truncate)")
-        base = desk.ledger.read("pragma page_count")[0][0]
-        desk.ledger.close()
-        desk.open(pages_max=base + pages)
         failures = 0
 
         def space_again(desk: Desk) -> None:
@@ -146,6 +164,7 @@ def test_a_full_disk_at_any_page_loses_nothing_and_says_nothing_twice(tmp_path: 
             if failures > 3:
                 desk.crash()
 
+        desk = Desk(copied(fresh, tmp_path / f"{pages}.db"), SITE, rooms=large, pages_max=base + pages)
         story = Story(desk, space_again, padding)
         story.run()
         full += failures > 0
@@ -195,7 +214,7 @@ def test_a_rollback_is_forgotten_by_the_memory_too(tmp_path: Path) -> None:
     desk.work()
     desk.hear(dft("2", "P1", ft1("E2", "77402")))
 
-    with pytest.raises(ZeroDivisionError), desk.ledger.transaction():
+    with pytest.raises(ZeroDivisionError), desk.ledger.transaction():  # noqa: PT012
         desk.engine.work(10)
         desk.engine.take("PB", [0], 1)
         raise ZeroDivisionError
@@ -203,3 +222,40 @@ def test_a_rollback_is_forgotten_by_the_memory_too(tmp_path: Path) -> None:
 
     assert sorted(code for _, code, _, _ in desk.send()) == ["77402", "77412"]
     assert verify_chain(desk.ledger.connection).problem is None
+
+
+def test_killed_for_real_nothing_acknowledged_is_lost_and_nothing_is_said_twice(tmp_path: Path) -> None:
+    """A child process hears, works and sends with all its might; it is killed; what it told us is compared."""
+    told: dict[str, str] = {}
+    answered = 0
+    for kill in range(6):
+        child = subprocess.Popen(
+            [sys.executable, "-m", "tests.engine_child", str(tmp_path / "a.db"), str(answered)],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).resolve().parents[1],
+        )
+        assert child.stdout is not None
+        for count, line in enumerate(child.stdout):
+            word, _, rest = line.strip().partition(" ")
+            if word == "AA":
+                answered = max(answered, int(rest) + 1)
+            elif word == "SAID":
+                name, _, body = rest.partition(" ")
+                assert told.setdefault(name, body) == body
+            if count > 60 + 37 * kill:
+                child.kill()
+        child.wait()
+    desk = Desk(tmp_path / "a.db", SITE)
+    desk.work()
+    while sends := desk.engine.take("PB", range(4), 4):
+        for send in sends:
+            assert told.setdefault(send.control_id, send.body.hex()) == send.body.hex()
+        desk.engine.settle([Outcome(send.seq, send.attempt, "accepted", "AA", b"") for send in sends])
+
+    events = {row[0] for row in desk.ledger.read("select event_id from event")}
+    assert answered > 100
+    assert {f"E{number}" for number in range(answered)} - events == set()
+    assert len(told) == len(events) == len(desk.ledger.read("select 1 from posting"))
+    assert broken_promises(desk.ledger.connection) == []
+    desk.ledger.close()

@@ -23,7 +23,8 @@ def test_a_decision_is_written_with_who_and_why(tmp_path: Path) -> None:
 
     desk.engine.decisions.set_destination("PB", "pause", "ada", "the biller is down")
 
-    assert [(row["kind"], row["subject"], row["by"], row["why"]) for row in queries.decisions(desk.ledger.connection)] == [
+    told = queries.decisions(desk.ledger.connection)
+    assert [(row["kind"], row["subject"], row["by"], row["why"]) for row in told] == [
         ("activate", "tables-1", "ada", "first tables"),
         ("pause", "destination/PB", "ada", "the biller is down"),
     ]
@@ -37,7 +38,6 @@ def test_what_cannot_be_decided_is_refused_and_leaves_nothing(tmp_path: Path) ->
 
     for wrong in (
         lambda: decide.release("NOSUCHITEM", "ada", "why"),
-        lambda: decide.release(hold, "ada", "why"),
         lambda: decide.arrived(hold, "ada", "why"),
         lambda: decide.set_destination("NOWHERE", "pause", "ada", "why"),
         lambda: decide.set_destination("PB", "stop", "ada", "why"),
@@ -67,6 +67,23 @@ def test_a_supplied_event_is_an_event_like_any_other(tmp_path: Path) -> None:
     desk.work()
 
     assert (desk.queue(), desk.send()) == ([], [("CG", "77412", "2026-03-02", 1)])
+
+
+def test_a_released_hold_is_charged_and_stays_released(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+    desk.hear(dft("1", "P1", ft1("E1", hold="same_day_gap"), ft1("E2", "77402", hold="same_day_gap")))
+    desk.work()
+    key = desk.ledger.read("select key from open_item where place = 'global 77412 2026-03-02'")[0][0]
+
+    desk.engine.decisions.release(key, "ada", "two sessions, seen in the chart")
+    desk.work()
+    said = desk.send()
+    desk.hear(dft("2", "P1", ft1("E1", revision=1, hold="same_day_gap", units=2)))
+    desk.work()
+
+    assert (said, desk.send()) == ([("CG", "77412", "2026-03-02", 1)], [("CG", "77412", "2026-03-02", 1)])
+    assert desk.queue() == [("hold", "same_day_gap")]
+    assert [row[0] for row in desk.ledger.read("select source from event where kind = 'release'")] == ["person"]
 
 
 def test_a_dismissed_flag_does_not_come_back_until_it_changes(tmp_path: Path) -> None:

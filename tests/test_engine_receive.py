@@ -1,8 +1,11 @@
 """The door: stored before it is understood, and answered once it is stored."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from fhir_radcharge.engine import Heard
 from fhir_radcharge.errors import LedgerError
@@ -78,6 +81,51 @@ def test_a_reused_control_id_is_stored_flagged_and_held(tmp_path: Path) -> None:
     desk.engine.decisions.release(desk.item("reused"), "ada", "it is a message of its own")
     desk.work()
     assert (desk.queue(), desk.send()) == ([], [("CG", "77402", "2026-03-02", 1)])
+
+
+def test_a_refused_message_may_come_again_mended_under_its_control_id(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+
+    codes = desk.codes(dft("1", "P1"), dft("1", "P1", ft1("E1")), dft("1", "P1"))
+    desk.work()
+
+    assert (codes, desk.queue()) == (["AE", "AA", "AE"], [])
+    assert desk.send() == [("CG", "77412", "2026-03-02", 1)]
+
+
+def test_a_defect_of_ours_refuses_one_message_and_no_other(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+    header = desk.rooms.header
+
+    def broken(raw: bytes):  # type: ignore[no-untyped-def]
+        if b"POISON" in raw:
+            raise ZeroDivisionError
+        return header(raw)
+
+    desk.engine._intake._rooms = desk.rooms._replace(header=broken)
+    codes = desk.codes(dft("1", "POISON", ft1("E1")), dft("2", "P1", ft1("E2")))
+
+    assert (codes, desk.queue()) == (["AR", "AA"], [("defect", "ZeroDivisionError")])
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.one_of(st.binary(max_size=60), st.tuples(st.integers(0, 200), st.binary(max_size=6)))))
+def test_whatever_is_heard_is_kept_and_nothing_stops(fuzzed: Desk, said: list[bytes | tuple[int, bytes]]) -> None:
+    whole = dft("1", "P1", ft1("E1"), accept="AL", application="ENH")
+    raws = [each if isinstance(each, bytes) else whole[: each[0]] + each[1] + whole[each[0] :] for each in said]
+
+    fuzzed.hear(*raws)
+    fuzzed.work()
+
+    kept = {row[0] for row in fuzzed.ledger.read("select raw from message")}
+    assert (set(), []) == (set(raws) - kept, fuzzed.ledger.read("select * from open_item where category = 'defect'"))
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    desk = Desk(tmp_path_factory.mktemp("fuzzed") / "a.db")
+    yield desk
+    desk.ledger.close()
 
 
 def test_a_profile_may_say_that_control_ids_are_reused(tmp_path: Path) -> None:

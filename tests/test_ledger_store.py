@@ -77,7 +77,7 @@ def test_an_exception_leaves_nothing_behind(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "a.db")
     note(ledger, "first")
 
-    with pytest.raises(ZeroDivisionError), ledger.transaction():
+    with pytest.raises(ZeroDivisionError), ledger.transaction():  # noqa: PT012
         ledger.append("edition", [(ledger.next_number("edition"), "second")])
         _ = 1 / 0
     note(ledger, "third")
@@ -89,7 +89,7 @@ def test_an_exception_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_a_part_that_failed_fails_the_whole(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "a.db")
 
-    with pytest.raises(LedgerError), ledger.transaction():
+    with pytest.raises(LedgerError), ledger.transaction():  # noqa: PT012
         ledger.append("edition", [(1, "first")])
         try:
             with ledger.transaction():
@@ -114,7 +114,7 @@ def test_nothing_is_written_outside_a_transaction(tmp_path: Path) -> None:
 def test_after_an_error_of_the_database_nothing_continues(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "a.db")
 
-    with pytest.raises(LedgerError), ledger.transaction():
+    with pytest.raises(LedgerError), ledger.transaction():  # noqa: PT012
         ledger.append("edition", [(1, "first")])
         try:
             ledger.read("select nothing from nowhere")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from fhir_radcharge.engine.items import Item, hold, open_item
@@ -49,13 +49,16 @@ class Decisions:
         self._sending = sending
 
     def release(self, key: str, by: str, why: str) -> None:
-        """Let what waits go on: a message is read again, a refused line is said anew, a patient computed again."""
+        """Let what waits go on: a message is read again, a held or refused line goes, a patient is computed again."""
         with self._ledger.transaction():
             item, at = self._open(key), self._decide("release", key, by, why)
             if item.category == "unanswered":
                 raise UnsafeError(f"{key}: say arrived, resend or not_arrived of an unanswered message")
-            if item.category in ("hold", "flag"):
-                raise UnsafeError(f"{key}: a {item.category} is released by an event of kind 'release'; supply one")
+            if item.category == "flag":
+                raise UnsafeError(f"{key}: a flag stands beside a charge and holds nothing; dismiss it")
+            if item.category == "hold":
+                self._release_hold(item)
+                return
             self._sending.close(item, at)
             if item.message and item.category in MESSAGE_ITEMS:
                 self._ledger.write("insert or ignore into again (message) values (?)", (item.message,))
@@ -140,6 +143,19 @@ class Decisions:
             return count
 
     # -- inside ------------------------------------------------------------------------------------------------
+
+    def _release_hold(self, item: Item) -> None:
+        """Append the release as an event, so that the rules see it wherever the line moves."""
+        _, spelled, day = item.place.split(" ")
+        code, *modifiers = spelled.split("-")
+        if code == "?":
+            raise UnsafeError(f"{item.key}: a line without a code cannot be released; supply what is missing")
+        facts = {"code": code, "modifiers": tuple(modifiers), "date": day, "reason": item.reason}
+        event = TreatmentEvent(
+            "person", f"release/{item.key}", "release", date.fromisoformat(day), course=item.course, facts=facts
+        )
+        for number in self._reader.supply(item.patient, event):
+            self._touch(number)
 
     def _open_one(self, patient: int, row: Opening) -> int:
         book = self._patients.book(patient)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from fhir_radcharge.engine.items import Item, clear, hold, item_key, items_of
@@ -130,8 +130,15 @@ class Reader:
         self._parsed.add(message.number, heard)
         return told
 
-    def append(self, told: Sequence[Told], edition: int = 0) -> set[int]:
-        numbers = self.patient_numbers({each.patient for each in told})
+    def supply(self, patient: int, event: TreatmentEvent) -> set[int]:
+        """Append an event that a person says of a patient whom the books know."""
+        ((key,),) = self._ledger.read("select key from patient where number = ?", (patient,))
+        return self.append([_told(event, key.hex(), "")], 0, {key.hex(): patient})
+
+    def append(self, told: Sequence[Told], edition: int = 0, numbers: Mapping[str, int] | None = None) -> set[int]:
+        """Append events that are not there yet and return the numbers of the patients that they touch."""
+        if numbers is None:
+            numbers = self.patient_numbers({each.patient for each in told})
         known = self._known({each.key for each in told})
         number = self._ledger.next_number("event")
         rows: list[tuple[Any, ...]] = []

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Literal, NamedTuple
 
 from fhir_radcharge.engine.items import Item, hold, item_key
+from fhir_radcharge.engine.reading import defect
 from fhir_radcharge.engine.rooms import Heard, Rooms, label
 from fhir_radcharge.errors import MessageError, RadchargeError
 from fhir_radcharge.ledger import Ledger
@@ -73,28 +74,19 @@ class Intake:
         for each, look in zip(heard, looks, strict=True):
             seen = known.setdefault(look.dedup, {})
             if look.content in seen:
-                answers.append(seen[look.content])
+                answers.append(seen[look.content].answer)
                 continue
-            disposition = look.disposition
-            if seen and disposition == "taken" and not look.door.reuses_control_ids:
+            this, disposition = number + len(rows), look.disposition
+            if seen and disposition == "taken" and _is_reuse(look, seen):
                 disposition = "reused"
-                items.append(_reused(number + len(rows), each.listener))
-            answer = self._answer(look, number + len(rows), msh7)
-            seen[look.content] = answer
+                items.append(_reused(this, each.listener))
+            if look.defect is not None:
+                items.append(defect(look.defect, message=this))
+            answer = self._answer(look, this, msh7)
+            seen[look.content] = _Known(answer, disposition)
             answers.append(answer)
-            rows.append(
-                (
-                    number + len(rows),
-                    each.listener,
-                    each.peer,
-                    at,
-                    look.dedup,
-                    look.content,
-                    disposition,
-                    answer,
-                    each.raw,
-                )
-            )
+            name = each.listener, each.peer, at, look.dedup, look.content, disposition
+            rows.append((this, *name, answer, each.raw))
         self._ledger.append("message", rows)
         hold(self._ledger, items, at)
         return answers
@@ -102,9 +94,15 @@ class Intake:
     def _look(self, raw: bytes) -> _Look:
         content = content_hash(raw)
         try:
-            header = self._rooms.header(raw)
+            return self._look_closer(raw, content)
         except MessageError as problem:
-            return _Look(content, content, self._rooms.no_header, _DEFAULT_DOOR, "refused", "reject", (problem,))
+            problems, wrong = (problem,), None
+        except Exception as error:  # noqa: BLE001 -- our own bug in one message must not stop the others
+            problems, wrong = (_DEFECT,), error
+        return _Look(content, content, self._rooms.no_header, _DEFAULT_DOOR, "refused", "reject", problems, wrong)
+
+    def _look_closer(self, raw: bytes, content: bytes) -> _Look:
+        header = self._rooms.header(raw)
         dedup = _dedup(header.sending_application, header.sending_facility, header.control_id) or content
         door = self._door(header)
         required = REQUIRED.get(header.type)
@@ -139,13 +137,13 @@ class Intake:
         code = self._rooms.answer_code(look.header, look.kind, original)
         return self._rooms.answer(look.header, code, f"A{number}", at, look.problems)
 
-    def _known(self, keys: Sequence[bytes]) -> dict[bytes, dict[bytes, bytes | None]]:
+    def _known(self, keys: Sequence[bytes]) -> dict[bytes, dict[bytes, _Known]]:
         wanted = list(set(keys))
         marks = ",".join("?" * len(wanted))
-        known: dict[bytes, dict[bytes, bytes | None]] = {}
-        rows = self._ledger.read(f"select dedup, content, answer from message where dedup in ({marks})", wanted)  # noqa: S608
-        for dedup, content, answer in rows:
-            known.setdefault(dedup, {})[content] = answer
+        known: dict[bytes, dict[bytes, _Known]] = {}
+        sql = f"select dedup, content, answer, disposition from message where dedup in ({marks})"  # noqa: S608
+        for dedup, content, answer, disposition in self._ledger.read(sql, wanted):
+            known.setdefault(dedup, {})[content] = _Known(answer, disposition)
         return known
 
 
@@ -157,11 +155,27 @@ class _Look(NamedTuple):
     disposition: str
     kind: Kind
     problems: tuple[MessageError, ...]
+    defect: Exception | None = None
+
+
+class _Known(NamedTuple):
+    answer: bytes | None
+    disposition: str
 
 
 _DEFAULT_DOOR = Door(original=False, reuses_control_ids=False)
 _TYPE = MessageError("MSH-9", "this message type is not taken here", "send DFT^P03 or DFT^P11", "200")
 _VERSION = MessageError("MSH-12", "this version is not taken here", "send a version from 2.1 to 2.9", "203")
+
+
+_DEFECT = MessageError("MSH", "a defect of this program", "report it; the bytes are kept")
+
+
+def _is_reuse(look: _Look, seen: Mapping[bytes, _Known]) -> bool:
+    """Tell whether a control id was given to two messages; one that was refused may come again, mended."""
+    if look.door.reuses_control_ids:
+        return False
+    return any(known.disposition in ("taken", "reused") for known in seen.values())
 
 
 def _missing(name: str) -> MessageError:

@@ -215,7 +215,7 @@ class _Reckoning:
                 book.number,
                 charge.course,
                 message=self._dated_by(charge)[0],
-                place=f"{charge.bill} {charge.code or '?'} {charge.day.isoformat()}",
+                place=f"{charge.bill} {'-'.join((charge.code or '?', *charge.modifiers))} {charge.day.isoformat()}",
                 note=charge.note,
             )
 

@@ -1,6 +1,7 @@
 """The ledger: append-only books of messages, events, postings, answers and human decisions."""
 
 from fhir_radcharge.ledger.chain import Verdict, verify_chain
+from fhir_radcharge.ledger.promises import broken_promises
 from fhir_radcharge.ledger.store import SINGLE_CONNECTION, Ledger, reader
 
-__all__ = ["SINGLE_CONNECTION", "Ledger", "Verdict", "reader", "verify_chain"]
+__all__ = ["SINGLE_CONNECTION", "Ledger", "Verdict", "broken_promises", "reader", "verify_chain"]
