@@ -86,20 +86,31 @@ class BooksCheck:
 
     def _new_postings(self) -> None:
         rows = self._rows(
-            f"select number, id, kind, destination, patient, credits, {_LINE} from posting where number > ?",
+            f"select number, id, kind, destination, patient, credits, slot, {_LINE} from posting where number > ?",
             "posting",
         )
         said: dict[tuple[Any, ...], set[str]] = defaultdict(set)
-        for name, kind, destination, patient, credits, *line in rows:
+        for name, kind, destination, patient, credits, _, *line in rows:
             told = (destination, patient, *line)
             if kind == "CHARGE":
                 self._line_of[name] = told
             else:
                 self._credit(name, credits, told)
             said[told].add(kind)
+        self._credits_first(rows)
         both = [told for told, kinds in said.items() if len(kinds) > 1]
         if both:
             raise Broken("I7", f"a line was credited and charged again unchanged: {both[0][:1] + both[0][2:6]}")
+
+    def _credits_first(self, rows: list[tuple[Any, ...]]) -> None:
+        """Check that within one correction nothing is charged before what it replaces is taken back."""
+        charged: set[tuple[Any, ...]] = set()
+        for _, kind, destination, patient, _, slot, _, course, code, *_ in rows:
+            unit = (destination, patient, course, slot or code)
+            if kind == "CHARGE":
+                charged.add(unit)
+            elif slot and unit in charged:
+                raise Broken("I8", f"{code} at {destination} is charged before it is credited")
 
     def _credit(self, name: str, credits: str, told: tuple[Any, ...]) -> None:
         if credits not in self._line_of:

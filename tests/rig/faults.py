@@ -12,6 +12,10 @@ class Crash(BaseException):
     """
 
 
+class Undone(Exception):
+    """The transaction around a call is undone for a reason of somebody else's, and the engine lives on."""
+
+
 class Faults(NamedTuple):
     """Shares in which each thing goes wrong."""
 
@@ -24,6 +28,7 @@ class Faults(NamedTuple):
     crash: float = 0.0  # the engine dies between two transactions
     crash_inside: float = 0.0  # the engine dies inside a transaction
     disk: float = 0.0  # the database fails in the middle of a transaction
+    undone: float = 0.0  # the transaction around a call is undone, and the engine lives on
     send_lost: float = 0.0  # a posting never reaches the biller
     reply_lost: float = 0.0  # it does, and we never hear so
     foreign: float = 0.0  # the answer of another message comes instead
@@ -43,7 +48,7 @@ WIRE = Faults(
     busy=0.05,
 )
 ORDER = Faults(reorder=0.5, repeat=0.2)
-DEATH = Faults(crash=0.05, crash_inside=0.08, disk=0.03, answer_lost=0.05, reply_lost=0.1)
+DEATH = Faults(crash=0.05, crash_inside=0.08, disk=0.03, undone=0.1, answer_lost=0.05, reply_lost=0.1)
 PEOPLE = Faults(refuse=0.05, garbage=0.1, busy=0.05)
 ALL = Faults(
     request_lost=0.05,
@@ -55,6 +60,7 @@ ALL = Faults(
     crash=0.03,
     crash_inside=0.04,
     disk=0.02,
+    undone=0.05,
     send_lost=0.06,
     reply_lost=0.08,
     foreign=0.03,

@@ -18,7 +18,7 @@ from rig.biller import Biller, Key
 from rig.books import BooksCheck
 from rig.broken import Broken
 from rig.engines import Factory
-from rig.faults import NONE, Crash, Faults
+from rig.faults import NONE, Crash, Faults, Undone
 from rig.garbage import garbage
 from rig.sender import Sender, sent_on
 from rig.wires import Wire
@@ -97,6 +97,9 @@ class World:
             move(self)
         except Crash:
             self._reopen()
+        except Undone:
+            self.bomb = 0
+            self.note("undone", self.steps)
         except LedgerError as error:
             # The disk failed: nothing of this move is kept, and nobody was answered.
             self.note("disk", str(error).split(":")[0])
@@ -177,8 +180,10 @@ def say(world: World) -> None:
         said.append(garbage(draw, world.story.messages))
     heard: list[bytes] = []
     for raw in said:
-        if draw.random() >= faults.request_lost:
-            heard += world.inward.carry(raw, cut=draw.random() < faults.cut_connection)
+        lost, cut = draw.random() < faults.request_lost, draw.random() < faults.cut_connection
+        heard += [] if lost else world.inward.carry(raw, cut)
+        if lost or cut:
+            break  # what follows on a connection that has gone is gone too
     if not heard:
         return
     answers = _receive(world, heard)
@@ -207,7 +212,11 @@ def work(world: World) -> None:
     _spoil(world, world.draw.random() < world.faults.disk)
     if world.draw.random() < world.faults.crash_inside:
         world.bomb = world.draw.randint(1, 4)
-    count = world.opened.engine.work(world.draw.choice((1, 3, 20)))
+    undone = world.draw.random() < world.faults.undone
+    with world.opened.ledger.transaction():
+        count = world.opened.engine.work(world.draw.choice((1, 3, 20)))
+        if undone:
+            raise Undone
     world.bomb = 0
     if count:
         world.note("work", count)
