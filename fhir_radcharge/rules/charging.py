@@ -14,7 +14,7 @@ from fhir_radcharge.rules.course import UNKNOWN, Course, courses
 from fhir_radcharge.rules.delivery import Delivered, delivered
 from fhir_radcharge.rules.edits import edited, summed
 from fhir_radcharge.rules.guidance import guidance_due
-from fhir_radcharge.rules.lines import Draft, Spot, claims, form_of, line
+from fhir_radcharge.rules.lines import FORM_MODIFIER, Draft, Spot, claims, parts_of
 from fhir_radcharge.rules.ports import ports_due
 from fhir_radcharge.rules.rulebook import Edits, Rulebook
 from fhir_radcharge.rules.services import differences, excluded, services_due, verification_days
@@ -105,10 +105,10 @@ def _due(
     drafts.extend(counted.drafts)
     flags.extend(counted.flags)
     drafts = excluded(drafts, found, rulebook)
-    barred = verification_days(drafts, rulebook)
-    for course in found:
-        if course.events.get("port_image"):
-            drafts.extend(ports_due(course, kinds, rulebook, barred.get(course.id, frozenset())))
+    imaged = [course for course in found if course.events.get("port_image")]
+    barred = verification_days(drafts, rulebook) if imaged else {}
+    for course in imaged:
+        drafts.extend(ports_due(course, kinds, rulebook, barred.get(course.id, frozenset())))
     charges = summed(edited(drafts, {c.id: c.lacks for c in found if c.lacks}, releases, tables, rulebook))
     flags.extend(differences(found, charges, rulebook))
     return Due(tuple(charges), tuple(dict.fromkeys(flags)), min(wakes, default=None))
@@ -125,26 +125,31 @@ def _deliveries(
     drafts: list[Draft] = []
     flags: list[Flag] = []
     said: set[tuple[date, str]] = set()
-    for session in sorted((*course.sessions, *course.held), key=lambda s: (s.when, s.hold is not None, s.id)):
-        lead = session.parts[0]
-        spot = Spot.of(lead)
-        on = claims(spot, session.day, rulebook)
+    for session in _in_order(course):
         kind = kinds[session.id]
-        flags.extend(
-            Flag(reason, course.id, session.day, tuple(p.id for p in session.parts))
-            for reason in (*on.flags, *kind.flags)
-        )
+        on = claims(Spot.of(session.parts[0]), session.day, rulebook)
+        if on.flags or kind.flags:
+            events = tuple([part.id for part in session.parts])
+            flags.extend(Flag(reason, course.id, session.day, events) for reason in (*on.flags, *kind.flags))
         if kind.code is None:
             continue
-        again = (session.day, kind.code) in said
-        form = str(on.knobs["bid_second_session"])
-        modifiers = (form,) if again and form != "units" and session.hold is None else ()
+        modifiers: tuple[str, ...] = ()
         if session.hold is None:
-            if again and _per_day(kind.code, session.day, rulebook):
-                continue
-            said.add((session.day, kind.code))
+            mark = (session.day, kind.code)
+            if mark in said:
+                if _per_day(kind.code, session.day, rulebook):
+                    continue
+                form = str(on.knobs["bid_second_session"])
+                modifiers = () if form == "units" else (form,)
+            said.add(mark)
         drafts.extend(_delivery(course, session, kind, modifiers, rulebook))
     return drafts, flags
+
+
+def _in_order(course: Course) -> Sequence[Session]:
+    if not course.held:
+        return course.sessions
+    return sorted((*course.sessions, *course.held), key=lambda s: (s.when, s.hold is not None, s.id))
 
 
 def _per_day(code: str, day: date, rulebook: Rulebook) -> bool:
@@ -156,32 +161,23 @@ def _delivery(
     course: Course, session: Session, kind: Delivered, modifiers: tuple[str, ...], rulebook: Rulebook
 ) -> list[Draft]:
     lead = session.parts[0]
-    spot = Spot.of(lead)
     code = str(kind.code)
     family = rulebook.catalogue.family(code) or ""
-    events = tuple(part.id for part in session.parts)
-    drafts = []
-    for claim in claims(spot, session.day, rulebook).claims:
-        form, why = form_of(code, claim, session.day, rulebook)
-        if form == "none":
-            continue
-        charge: Charge = line(
-            code,
-            claim,
-            form,
-            session.day,
-            course=course.id,
-            dated_by=lead.id,
-            events=events,
-            why=(*kind.why, *why),
-            family=family,
-            units=kind.units,
-            hold=session.hold or kind.hold,
-            provider=lead.provider,
-            modifiers=modifiers,
+    events = (lead.id,) if len(session.parts) == 1 else tuple([part.id for part in session.parts])
+    hold = session.hold or kind.hold
+    order = (*session.when, 0, lead.id)
+    day, provider, payer = session.day, lead.provider, lead.payer
+    return [
+        Draft(
+            Charge(
+                claim.bill, course.id, code, (*FORM_MODIFIER[form], *modifiers, *claim.modifiers), day, None,
+                kind.units, claim.place_of_service, provider, form == "packaged", hold, family, "", lead.id, events,
+                (*kind.why, *why),
+            ),
+            order, payer,
         )
-        drafts.append(Draft(charge, (*session.when, 0, lead.id), spot))
-    return drafts
+        for claim, form, why in parts_of(code, Spot.of(lead), day, rulebook)
+    ]  # fmt: skip
 
 
 def _look_ahead(course: Course, as_of: date | None, flags: list[Flag], wakes: list[date]) -> None:

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
-from fhir_radcharge.model import Charge, Flag, TreatmentEvent, Why
+from fhir_radcharge.model import Flag, TreatmentEvent, Why
 from fhir_radcharge.rules.course import UNKNOWN, Closing, Course
 from fhir_radcharge.rules.delivery import SBRT_MAX, Delivered
-from fhir_radcharge.rules.lines import Claims, Draft, Spot, claims, form_of, line
+from fhir_radcharge.rules.lines import Draft, Spot, line, parts_of
 from fhir_radcharge.rules.rulebook import CountRule, Rulebook
 from fhir_radcharge.rules.sessions import Session, When
 
@@ -57,14 +57,19 @@ def counted_due(
     drafts: list[Draft] = []
     flags: list[Flag] = []
     known = [course for course in courses if course.id != UNKNOWN and course.sessions]
+    present = {name for course in known for session in course.sessions for name in kinds[session.id].counts}
+    counters: dict[tuple[Any, ...], list[Counter]] = {}
     for rule in rulebook.counting:
-        for counter in _counters(rule, known, kinds):
-            if not rule.start <= counter.sessions[-1].day <= rule.end:
-                continue
-            knobs = counter.courses[0].knobs
-            mine, raised = _due(rule, counter, known, kinds, knobs, rulebook, assume)
-            drafts.extend(mine)
-            flags.extend(raised)
+        if rule.counts not in present:
+            continue
+        key = rule.counts, rule.way == "once", rule.per_group
+        if key not in counters:
+            counters[key] = _counters(rule, known, kinds)
+        for counter in counters[key]:
+            if rule.start <= counter.sessions[-1].day <= rule.end:
+                mine, raised = _due(rule, counter, known, kinds, counter.courses[0].knobs, rulebook, assume)
+                drafts.extend(mine)
+                flags.extend(raised)
     flags.extend(_group_changes(known))
     return Counted(tuple(drafts), tuple(flags))
 
@@ -78,16 +83,13 @@ def _group_changes(courses: Iterable[Course]) -> Iterable[Flag]:
 
 def _counters(rule: CountRule, courses: Sequence[Course], kinds: Mapping[str, Delivered]) -> list[Counter]:
     found: list[Counter] = []
-    stereotactic = rule.way == "once"
-    for together in _merged(courses, kinds, stereotactic):
-        mine = sorted(
-            (s for course in together for s in course.sessions if rule.counts in kinds[s.id].counts),
-            key=lambda s: (s.when, s.id),
-        )
-        mine = _union(mine, together) if len(together) > 1 else mine
+    for together in _merged(courses, kinds, rule.way == "once"):
+        mine = [s for course in together for s in course.sessions if rule.counts in kinds[s.id].counts]
+        if len(together) > 1:
+            mine = _union(sorted(mine, key=lambda s: (s.when, s.id)), together)
         if not mine:
             continue
-        name = "+".join(course.id for course in together)
+        name = "+".join([course.id for course in together])
         groups: dict[Any, list[Session]] = defaultdict(list)
         for session in mine:
             groups[session.parts[0].facts.get("group") if rule.per_group else None].append(session)
@@ -99,6 +101,8 @@ def _counters(rule: CountRule, courses: Sequence[Course], kinds: Mapping[str, De
 
 def _merged(courses: Sequence[Course], kinds: Mapping[str, Delivered], apart: bool) -> list[list[Course]]:
     """Return the courses that are counted together: conventional ones that overlap, by knob `counter_scope`."""
+    if len(courses) == 1:
+        return [list(courses)]
     runs: list[list[Course]] = []
     for course in sorted(courses, key=lambda c: (c.sessions[0].when, c.id)):
         alone = apart or course.knobs["counter_scope"] != "merged" or _is_stereotactic(course, kinds)
@@ -310,39 +314,24 @@ def _lines(
             )
         ]
     spot = Spot.of(lead.parts[0])
-    on: Claims = claims(spot, day, rulebook)
     count = len(unit.sessions)
     why = Why("counting", rule.id, (("unit", str(unit.number + 1)), ("sessions", str(count))))
-    provider = (
-        evidence.provider
-        if evidence is not None and evidence.provider
-        else (lead.parts[0].provider if rule.needs != "physics_check" else None)
-    )
+    provider = evidence.provider if evidence is not None else None
+    if provider is None and rule.needs != "physics_check":
+        provider = lead.parts[0].provider
+    events = [session.id for session in unit.sessions]
     drafts = []
-    for claim in on.claims:
-        form, form_why = form_of(rule.code, claim, day, rulebook)
-        if form == "none":
-            continue
-        charge: Charge = line(
-            rule.code,
-            claim,
-            form,
-            day,
-            end=end,
-            course=counter.courses[0].id,
-            dated_by=lead.parts[0].id,
-            events=(*(s.id for s in unit.sessions), *((evidence.id,) if evidence else ())),
-            why=(why, *form_why),
-            family=rulebook.catalogue.family(rule.code) or "",
-            hold=hold,
-            provider=provider,
+    for claim, form, form_why in parts_of(rule.code, spot, day, rulebook):
+        charge = line(
+            rule.code, claim, form, day, end=end, course=counter.courses[0].id, dated_by=lead.parts[0].id,
+            events=(*events, evidence.id) if evidence else tuple(events), why=(why, *form_why), hold=hold,
+            family=rulebook.catalogue.family(rule.code) or "", provider=provider,
             units=count if rule.value("units", knobs) == "fractions" else 1,
             slot=f"{rule.code}/{counter.name}/{unit.number + 1}",
-            note=f"{count} fractions" if rule.way == "every" else "",
-            keeps_date=knobs["redate_posted"] is False,
+            note=f"{count} fractions" if rule.way == "every" else "", keeps_date=knobs["redate_posted"] is False,
         )
-        drafts.append(Draft(charge, (*lead.when, 5, rule.code), spot))
-    return drafts, []
+        drafts.append(Draft(charge, (*lead.when, 5, rule.code), spot.payer))
+    return drafts, []  # fmt: skip
 
 
 def _dates(

@@ -46,18 +46,24 @@ def edited(
     rulebook: Rulebook,
 ) -> list[Charge]:
     """Return the lines in the order of service, each with the one reason that holds it now."""
-    ordered = sorted(drafts, key=lambda d: (d.charge.day, d.order, d.charge.bill))
+    ordered = sorted(drafts, key=_order)
     charges = [draft.charge for draft in ordered]
     blocked = _edits(charges, lacks, edits, rulebook)
-    done = []
-    for number, charge in enumerate(charges):
+    for number, draft in enumerate(ordered):
+        charge = draft.charge
+        if not (lacks or releases or blocked.get(number) or draft.payer == UNMAPPED):
+            continue
         reasons = [charge.hold] if charge.hold else []
         reasons += missing_reason(charge, lacks.get(charge.course, frozenset()))
-        if ordered[number].spot.payer == UNMAPPED:
+        if draft.payer == UNMAPPED:
             reasons.append("payer_unknown")
-        reasons += blocked[number]
-        done.append(_held(charge, reasons, releases))
-    return done
+        reasons += blocked.get(number, ())
+        charges[number] = _held(charge, reasons, releases)
+    return charges
+
+
+def _order(draft: Draft) -> tuple[Any, ...]:
+    return draft.charge.day, draft.order, draft.charge.bill
 
 
 def _held(charge: Charge, reasons: Sequence[str], releases: Releases) -> Charge:
@@ -75,24 +81,34 @@ def _held(charge: Charge, reasons: Sequence[str], releases: Releases) -> Charge:
     return charge._replace(hold=hold, modifiers=(*charge.modifiers, *added))
 
 
+def _effective(code: str, day: date, rulebook: Rulebook) -> bool:
+    """Return whether a code may stand on a day: it has a row, or stands in no table of ours at all."""
+    key = ("effective", code, rulebook.era(day))
+    found: bool | None = rulebook.memo.get(key)
+    if found is None:
+        catalogue = rulebook.catalogue
+        found = not catalogue.known(code) or catalogue.row(code, day) is not None
+        rulebook.memo[key] = found
+    return found
+
+
 def _edits(
     charges: Sequence[Charge], lacks: Mapping[str, frozenset[str]], edits: Edits | None, rulebook: Rulebook
-) -> list[list[str]]:
-    """Return the reasons of the imported tables for each line. A line that is held anyway admits nothing."""
-    blocked: list[list[str]] = [[] for _ in charges]
+) -> dict[int, list[str]]:
+    """Return the reasons of the tables by the number of the line. A line that is held anyway admits nothing."""
+    blocked: dict[int, list[str]] = defaultdict(list)
+    for number, charge in enumerate(charges):
+        if not _effective(charge.code, charge.day, rulebook):
+            blocked[number].append("code_not_effective")
+    if edits is None:
+        return blocked
     admitted: dict[tuple[str, date, str], int] = defaultdict(int)
     by_day: dict[tuple[str, date], list[int]] = defaultdict(list)
     for number, charge in enumerate(charges):
         kind = _KIND[charge.bill]
-        absent = edits is not None and edits.listed(charge.code, kind, charge.day) is False
-        known = rulebook.catalogue.known(charge.code)
-        if absent or (known and rulebook.catalogue.row(charge.code, charge.day) is None):
+        if number not in blocked and edits.listed(charge.code, kind, charge.day) is False:
             blocked[number].append("code_not_effective")
-        if edits is None:
-            continue
-        waits = (
-            charge.hold or missing_reason(charge, lacks.get(charge.course, frozenset())) or blocked[number]
-        )
+        waits = charge.hold or number in blocked or missing_reason(charge, lacks.get(charge.course, frozenset()))
         if not waits:
             limit = edits.unit_limit(charge.code, kind, charge.day)
             key = (charge.bill, charge.day, charge.code)
@@ -103,17 +119,20 @@ def _edits(
                 by_day[charge.bill, charge.day].append(number)
         if edits.lacks_charge_code(charge):
             blocked[number].append("no_charge_code")
-    if edits is not None:
-        for numbers in by_day.values():
+    for numbers in by_day.values():
+        if len(numbers) > 1:
             _pairs(charges, numbers, edits, blocked)
     return blocked
 
 
-def _pairs(charges: Sequence[Charge], numbers: Sequence[int], edits: Edits, blocked: list[list[str]]) -> None:
+def _pairs(
+    charges: Sequence[Charge], numbers: Sequence[int], edits: Edits, blocked: dict[int, list[str]]
+) -> None:
     codes = sorted({charges[n].code for n in numbers})
+    kind, day = _KIND[charges[numbers[0]].bill], charges[numbers[0]].day
     for at, first in enumerate(codes):
         for second in codes[at + 1 :]:
-            pair = edits.pair(first, second, _KIND[charges[numbers[0]].bill], charges[numbers[0]].day)
+            pair = edits.pair(first, second, kind, day)
             if pair is None or pair.indicator == 9:
                 continue
             for number in numbers:
@@ -125,7 +144,7 @@ def summed(charges: Sequence[Charge]) -> list[Charge]:
     """Return lines alike in bill, course, code, modifiers, date, place, provider and hold as one, units added."""
     found: dict[tuple[Any, ...], Charge] = {}
     for charge in charges:
-        key = (
+        key: tuple[Any, ...] = (
             charge.bill,
             charge.course,
             charge.code,

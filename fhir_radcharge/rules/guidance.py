@@ -147,7 +147,7 @@ def _session(
             provider=lead.provider,
             hold=session.hold or part.hold,
         )
-        drafts.append(Draft(charge, (*session.when, 1, chosen.id), spot))
+        drafts.append(Draft(charge, (*session.when, 1, chosen.id), spot.payer))
     return drafts, flags_of(tuple(dict.fromkeys(flags)), course.id, session.day, ids)
 
 
@@ -198,6 +198,6 @@ def _parts(
         for column, hold in (("sends", None), ("holds", "image_not_approved")):
             said = gate.text(column)
             if said is not None:
-                parts.append(_Part(claim, code, form if said == "form" else said, hold, (why, gate_why)))
+                parts.append(_Part(claim, code, form if said == "form" else said, hold, (*claim.why, why, gate_why)))
     found = rulebook.memo[key] = (tuple(parts), tuple(flags))
     return found

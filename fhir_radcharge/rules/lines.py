@@ -116,12 +116,32 @@ def _form_of(code: str, claim: Claim, day: date, rulebook: Rulebook) -> tuple[st
     return form, (why,)
 
 
+class Part(NamedTuple):
+    """One claim that carries a code, in which form, and why."""
+
+    claim: Claim
+    form: str
+    why: tuple[Why, ...]
+
+
+def parts_of(code: str, spot: Spot, day: date, rulebook: Rulebook) -> tuple[Part, ...]:
+    """Return the claims that carry a code at a spot on a day, remembered for as long as no table changes."""
+    key = ("parts", code, spot, rulebook.era(day))
+    found: tuple[Part, ...] | None = rulebook.memo.get(key)
+    if found is None:
+        forms = [(claim, *form_of(code, claim, day, rulebook)) for claim in claims(spot, day, rulebook).claims]
+        found = rulebook.memo[key] = tuple(
+            Part(claim, form, (*claim.why, *why)) for claim, form, why in forms if form != "none"
+        )
+    return found
+
+
 class Draft(NamedTuple):
-    """A line before the edits: a charge with its order of service within the patient."""
+    """A line before the edits: a charge with its order of service within the patient, and who pays."""
 
     charge: Charge
     order: tuple[Any, ...]
-    spot: Spot
+    payer: str | None
 
 
 def line(
@@ -161,7 +181,7 @@ def line(
         slot=slot,
         dated_by=dated_by,
         events=events,
-        why=(*claim.why, *why),
+        why=why,
         note=note,
         keeps_date=keeps_date,
     )

@@ -73,12 +73,12 @@ def _image(
             course=course.id,
             dated_by=image.id,
             events=(image.id, session.id),
-            why=(why,),
+            why=(*claim.why, why),
             family="port",
             units=units,
             provider=None,
         )
-        drafts.append(Draft(charge, (*image.when, 2, image.id), spot))
+        drafts.append(Draft(charge, (*image.when, 2, image.id), spot.payer))
     return drafts
 
 

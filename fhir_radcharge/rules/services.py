@@ -85,7 +85,7 @@ def _service(
             form, steps = form_of(code, claim, event.day, rulebook)
         if form == "none":
             continue
-        drafts.append(_draft(course, event, code, claim, form, hold, (why, *steps), rulebook))
+        drafts.append(_draft(course, event, code, claim, form, hold, (*claim.why, why, *steps), rulebook))
     return drafts, flags
 
 
@@ -98,7 +98,7 @@ def _foreign(course: Course, event: TreatmentEvent, rulebook: Rulebook) -> tuple
     hold = None if wish == "pass" else "code_not_effective"
     code = _code(event)
     drafts = [
-        _draft(course, event, code, claim, "own", hold, (), rulebook)
+        _draft(course, event, code, claim, "own", hold, claim.why, rulebook)
         for claim in on.claims
         if claim.kind in ("office", "office_inpatient", "hospital")
     ]
@@ -132,7 +132,7 @@ def _draft(
         provider=event.provider,
         modifiers=given,
     )
-    return Draft(charge, (*event.when, 3, event.id), Spot.of(event))
+    return Draft(charge, (*event.when, 3, event.id), event.payer)
 
 
 def excluded(drafts: Sequence[Draft], courses: Sequence[Course], rulebook: Rulebook) -> list[Draft]:
@@ -144,7 +144,10 @@ def excluded(drafts: Sequence[Draft], courses: Sequence[Course], rulebook: Ruleb
         for event in course.events.get(kind, ())
     }
     kept = list(drafts)
+    codes = {draft.charge.code for draft in drafts}
     for rule in rulebook.exclusions:
+        if codes.isdisjoint(rule.has) or codes.isdisjoint(rule.excludes):
+            continue
         hosts = [d for d in kept if d.charge.code in rule.has and rule.start <= d.charge.day <= rule.end]
         if hosts:
             kept = [
@@ -186,22 +189,22 @@ def verification_days(drafts: Sequence[Draft], rulebook: Rulebook) -> dict[str, 
 
 def differences(courses: Sequence[Course], charges: Sequence[Charge], rulebook: Rulebook) -> list[Flag]:
     """Return a work item for each reported code that what is due does not bear out."""
+    reports = [(course, event, said) for course in courses for event, said in _reports(course)
+               if rulebook.catalogue.computed(said.code)]  # fmt: skip
+    if not reports:
+        return []
     due = {(c.code, c.day, u) for c in charges for u in (None, c.units)}
     flags = []
-    for course in courses:
-        facts = any(course.events.get(kind) for kind in ("fraction", "guidance", "port_image"))
-        for event, said in _reports(course):
-            if not rulebook.catalogue.computed(said.code):
-                continue
-            if rulebook.catalogue.ended(said.code, event.day):
-                reason = "retired_code"
-            elif not facts:
-                reason = "insufficient_facts"
-            elif (said.code, event.day, said.units) in due:
-                continue
-            else:
-                reason = "code_differs"
-            flags.append(Flag(reason, course.id, event.day, (event.id,), said.code))
+    for course, event, said in reports:
+        if rulebook.catalogue.ended(said.code, event.day):
+            reason = "retired_code"
+        elif not any(course.events.get(kind) for kind in ("fraction", "guidance", "port_image")):
+            reason = "insufficient_facts"
+        elif (said.code, event.day, said.units) in due:
+            continue
+        else:
+            reason = "code_differs"
+        flags.append(Flag(reason, course.id, event.day, (event.id,), said.code))
     return flags
 
 

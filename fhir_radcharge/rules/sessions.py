@@ -20,29 +20,23 @@ END_OF_DAY = 24 * 60
 
 
 class Session(NamedTuple):
-    """One treatment session: its parts in the order of their start; a held one counts for nothing."""
+    """One treatment session: its parts in the order of their start; a held one counts for nothing.
+
+    `id` is the event id of the first part, `when` the start as something that sorts.
+    """
 
     course: str
+    id: str
+    when: When
     day: date
     minute: int | None
     parts: tuple[TreatmentEvent, ...]
     hold: str | None = None
-    ordinal_of_day: int = 1
 
-    @property
-    def id(self) -> str:
-        """The event id of the first part."""
-        return self.parts[0].id
 
-    @property
-    def when(self) -> When:
-        """The start, as something that sorts."""
-        return self.day, self.minute or 0
-
-    @property
-    def begun(self) -> When:
-        """The instant by which it has surely begun, for deadlines: a date alone is the end of its day."""
-        return self.day, END_OF_DAY if self.minute is None else self.minute
+def _session(course: str, parts: Sequence[TreatmentEvent], hold: str | None = None) -> Session:
+    first = parts[0]
+    return Session(course, first.id, (first.day, first.minute or 0), first.day, first.minute, tuple(parts), hold)
 
 
 def is_treatment(event: TreatmentEvent) -> bool:
@@ -67,15 +61,13 @@ def _order(event: TreatmentEvent) -> tuple[Any, ...]:
 
 def _of_day(course: str, records: list[TreatmentEvent], knobs: Mapping[str, Any]) -> list[Session]:
     if len(records) == 1:
-        one = records[0]
-        return [Session(course, one.day, one.minute, (one,))]
+        return [_session(course, records)]
     kept, doubles = _without_doubles(records)
     clusters = _clusters(kept, knobs["same_session_max_gap_minutes"])
     ordered = 1 + sum(1 for cluster in clusters[1:] if cluster[0].facts.get("distinct_session"))
     gap = 60 * knobs["tid_min_gap_hours" if ordered >= 3 else "bid_min_gap_hours"]
     found: list[Session] = []
     before: TreatmentEvent | None = None
-    count = 0
     for cluster in clusters:
         first = cluster[0]
         apart = before is None or (
@@ -83,10 +75,9 @@ def _of_day(course: str, records: list[TreatmentEvent], knobs: Mapping[str, Any]
         )
         if apart:
             before = first
-            count += 1
         hold = None if apart else "same_day_gap"
-        found.append(Session(course, first.day, first.minute, tuple(cluster), hold, count))
-    found.extend(Session(course, d.day, d.minute, (d,), "probable_duplicate", count) for d in doubles)
+        found.append(_session(course, cluster, hold))
+    found.extend(_session(course, [d], "probable_duplicate") for d in doubles)
     return found
 
 
