@@ -90,13 +90,13 @@ class BooksCheck:
             "posting",
         )
         said: dict[tuple[Any, ...], set[str]] = defaultdict(set)
-        for name, kind, destination, patient, credits, _, *line in rows:
+        for name, kind, destination, patient, credits, slot, *line in rows:
             told = (destination, patient, *line)
             if kind == "CHARGE":
                 self._line_of[name] = told
             else:
                 self._credit(name, credits, told)
-            said[told].add(kind)
+            said[*told, slot].add(kind)
         self._credits_first(rows)
         both = [told for told, kinds in said.items() if len(kinds) > 1]
         if both:

@@ -38,7 +38,8 @@ def open_engine(path: Path, site: Any, clock: Callable[[], datetime]) -> Opened:
     ledger = Ledger(path)
     try:
         engine = Engine(ledger, site, clock)
-        if not ledger.read("select 1 from activation where digest = ?", (site.digest,)):
+        newest = ledger.read("select digest from activation order by number desc limit 1")
+        if newest != [(site.digest,)]:
             engine.decisions.activate(site.digest, "all", "rig", "the tables of the run")
     except BaseException:
         ledger.close()
@@ -51,6 +52,24 @@ def shipped_site() -> Site:
     """Return the site that is shipped: its senders, destinations and rules."""
     site = load_site(ROOT / "mappings")
     return site if site.rulebook is not None else replace(site, rulebook=load_rulebook(ROOT / "mappings"))
+
+
+_TURNED: tuple[dict[str, Any], ...] = (
+    {"mgmt_date": "first", "port_image_basis": "per_group", "guidance_modifier_2026_office": "none"},
+    {"mgmt_units": "fractions", "physics_remainder_min": 1, "hospital_packaged_lines": "suppress"},
+    {"delivery_set_pre2026": "cpt", "guidance_set_pre2026": "77387", "unapproved_image": "drop"},
+    {"mgmt_group_size": 4, "bid_second_session": "76", "physics_date": "check_date"},
+)
+
+
+@cache
+def turned_sites() -> tuple[Site, ...]:
+    """Return the shipped site under other readings of the rules, each with a digest of its own."""
+    site = shipped_site()
+    books = [replace(site.rulebook, policy=site.rulebook.policy.overridden(knobs)) for knobs in _TURNED]
+    return tuple(
+        replace(site, rulebook=book, digest=f"{site.digest[:60]}-{number}") for number, book in enumerate(books)
+    )
 
 
 def folder() -> tempfile.TemporaryDirectory[str]:

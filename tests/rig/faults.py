@@ -34,6 +34,8 @@ class Faults(NamedTuple):
     foreign: float = 0.0  # the answer of another message comes instead
     refuse: float = 0.0  # the biller says AE
     busy: float = 0.0  # the biller says AR
+    paused: float = 0.0  # a person pauses what goes to a biller, and resumes it later
+    rules: float = 0.0  # the tables change, for the past too
 
 
 NONE = Faults()
@@ -49,7 +51,8 @@ WIRE = Faults(
 )
 ORDER = Faults(reorder=0.5, repeat=0.2)
 DEATH = Faults(crash=0.05, crash_inside=0.08, disk=0.03, undone=0.1, answer_lost=0.05, reply_lost=0.1)
-PEOPLE = Faults(refuse=0.05, garbage=0.1, busy=0.05)
+PEOPLE = Faults(refuse=0.05, garbage=0.1, busy=0.05, paused=0.3)
+RULES = Faults(rules=0.15, reorder=0.1, repeat=0.05, reply_lost=0.05, crash=0.02)
 ALL = Faults(
     request_lost=0.05,
     answer_lost=0.08,
@@ -66,5 +69,15 @@ ALL = Faults(
     foreign=0.03,
     refuse=0.02,
     busy=0.04,
+    paused=0.05,
+    rules=0.03,
 )
-KINDS = {"none": NONE, "wire": WIRE, "order": ORDER, "death": DEATH, "people": PEOPLE, "all": ALL}
+KINDS = {
+    "none": NONE,
+    "wire": WIRE,
+    "order": ORDER,
+    "death": DEATH,
+    "people": PEOPLE,
+    "rules": RULES,
+    "all": ALL,
+}

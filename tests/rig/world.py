@@ -17,7 +17,7 @@ from fhir_radcharge.ledger import verify_chain
 from rig.biller import Biller, Key
 from rig.books import BooksCheck
 from rig.broken import Broken
-from rig.engines import Factory
+from rig.engines import Factory, turned_sites
 from rig.faults import NONE, Crash, Faults, Undone
 from rig.garbage import garbage
 from rig.sender import Sender, sent_on
@@ -53,6 +53,8 @@ class World:
         self.ticks = 0
         self.bomb = 0
         self.steps = self.done = 0
+        self.reading = site
+        self.paused: set[str] = set()
         self.trace = sha256()
         self.opened = factory(path, site, self.clock)
         self.check = BooksCheck(path)
@@ -80,6 +82,10 @@ class World:
         while self.sender.left or self.draw.random() < 0.9:
             self.step(self.draw.choice(_MOVES))
         self.faults = self.sender._faults = NONE
+        for name in self.paused:
+            self.opened.engine.decisions.set_destination(name, "resume", "rig", "the end of the run")
+        self.reading = self.site
+        self._reopen()
         self._rest()
         self.note("day", self.opened.engine.day(self.story.last_day))
         self._rest()
@@ -121,7 +127,7 @@ class World:
         self.bomb = 0
         self.opened.ledger.close()
         self.in_flight.clear()
-        self.opened = self.factory(self.path, self.site, self.clock)
+        self.opened = self.factory(self.path, self.reading, self.clock)
 
     def note(self, what: str, value: object) -> None:
         """Add to the trace that something was done."""
@@ -288,6 +294,23 @@ def day(world: World) -> None:
             world.opened.engine.day(newest)
 
 
+def pause(world: World) -> None:
+    """Let a person pause what goes to a biller, or resume it."""
+    if world.draw.random() >= world.faults.paused:
+        return
+    name = world.draw.choice(sorted(world.billers))
+    verb = "resume" if name in world.paused else "pause"
+    world.opened.engine.decisions.set_destination(name, verb, "rig", "a person wills it")
+    world.paused ^= {name}
+
+
+def change_rules(world: World) -> None:
+    """Let the site read the rules differently from here on, for the past too; the end reads them as at first."""
+    if world.draw.random() < world.faults.rules:
+        world.reading = world.draw.choice((world.site, *turned_sites()))
+        world._reopen()
+
+
 def die(world: World) -> None:
     """Let the process die between two transactions."""
     if world.draw.random() < world.faults.crash:
@@ -305,4 +328,4 @@ def _spoil(world: World, spoil: bool) -> None:
         connection.set_progress_handler(None, 0)
 
 
-_MOVES = (say, say, say, work, send, send, carry, carry, carry, day, die)
+_MOVES = (say, say, say, work, send, send, carry, carry, carry, day, die, pause, change_rules)
