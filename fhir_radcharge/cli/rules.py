@@ -1,0 +1,181 @@
+"""`rules`: which tables compute, let others compute, and read what was heard again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+from rich.progress import Progress
+
+from fhir_radcharge.cli.deciding import decide, who_and_why
+from fhir_radcharge.cli.explain import opened
+from fhir_radcharge.cli.shared import config_option, console, found_config, json_option, say_json, say_table
+from fhir_radcharge.config import Config
+from fhir_radcharge.control import act
+from fhir_radcharge.control.rereading import Reread, rereadings
+from fhir_radcharge.errors import TableError, UnsafeError
+from fhir_radcharge.explain.words import listed, time_words
+from fhir_radcharge.rulebook_files import load_rulebook, problems
+from fhir_radcharge.site import digest_of, load_site
+
+_PART = 500
+_SAMPLES = 10
+
+
+@click.group()
+def rules() -> None:
+    """Say which tables compute, activate others, or read what was heard again with them."""
+
+
+@rules.command()
+@config_option
+@json_option
+def status(config_path: Path | None, as_json: bool) -> None:
+    """Say which tables compute, since when and by whom, and how the files here differ; exit 1 if they do."""
+    config = found_config(config_path)
+    mappings = config.rules.mappings
+    here = digest_of(mappings)
+    with opened(config) as books:
+        active = _activations(books)
+        changed = _changed(books, active[0]["digest"] if active else None, mappings)
+    same = bool(active) and active[0]["digest"] == here
+    if as_json:
+        say_json({"here": here, "active": active[0]["digest"] if active else None, "changed": changed, "activations": active})
+        sys.exit(0 if same else 1)
+    zone = ZoneInfo(config.site.timezone)
+    click.echo(f"here    {here[:16]}")
+    for row in active[:1]:
+        at = time_words(row["at"], zone)
+        click.echo(f"active  {row['digest'][:16]} since {at}, scope {row['scope']}, by {row['by']}: {row['why']}")
+    if not active:
+        click.echo("active  none: nothing is computed until tables are activated")
+    _say_changed(changed)
+    sys.exit(0 if same else 1)
+
+
+@rules.command()
+@click.option("--scope", type=click.Choice(["new", "all"]), default="new", show_default=True,
+              help="new: what is heard from now on; all: the past too, which may credit and charge again.")  # fmt: skip
+@who_and_why
+def activate(scope: str, by: str, why: str, config_path: Path | None, as_json: bool) -> None:
+    """Let the tables of this folder compute; refused (exit 4) while `check` finds anything in them."""
+    config = found_config(config_path)
+    mappings = config.rules.mappings
+    found = _problems(mappings)
+    if found:
+        for problem in found[:_SAMPLES]:
+            click.echo(problem, err=True)
+        raise UnsafeError(f"{len(found)} findings in {mappings.name}: mend them, then activate; see `check`")
+    changed = {"new": sorted(file_hashes(mappings)), "changed": [], "gone": []}
+    if config.store.path.exists():
+        with opened(config) as books:
+            active = _activations(books)
+            changed = _changed(books, active[0]["digest"] if active else None, mappings)
+    if not as_json:
+        _say_changed(changed)
+    args = {"digest": digest_of(mappings), "scope": scope, "by": by, "why": why, "files": file_hashes(mappings)}
+    said = "{digest:.16} computes now, scope {scope}; {patients} patients are computed again"
+    decide(config_path, "activate", args, said, as_json)
+
+
+@rules.command()
+@click.option("--apply", "by_why", nargs=2, metavar="BY WHY", help="Append what differs; who and why are kept in the books.")
+@config_option
+@json_option
+def reread(by_why: tuple[str, str] | None, config_path: Path | None, as_json: bool) -> None:
+    """Read every stored message with today's profiles and show what they say otherwise; exit 1 if anything."""
+    config = found_config(config_path)
+    counts, samples = _reread(config, None if as_json else Progress(console=console(), transient=True), by_why)
+    if as_json:
+        say_json({"counts": counts, "samples": [_sample(one) for one in samples], "applied": by_why is not None})
+    else:
+        if samples:
+            say_table("", ["message", "event", "what", "differs"], [
+            (f"#{s['message']}", f"{s['kind']} {s['event']}", s["what"], "; ".join(s["changes"])) for s in map(_sample, samples)])
+        done = "appended; what is due is computed anew" if by_why else "nothing was changed; --apply BY WHY appends them"
+        total = sum(counts.values())
+        words = listed([f"{count} {what}" for what, count in counts.items() if count])
+        click.echo(f"{total} differences ({words}): {done}" if total else "every message says what the books have")
+    sys.exit(1 if sum(counts.values()) and not by_why else 0)
+
+
+def file_hashes(mappings: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file of a folder of tables, by its relative name."""
+    files = (path for path in mappings.rglob("*") if path.is_file())
+    named = {path.relative_to(mappings).as_posix(): path for path in files}
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(named.items())
+            if not any(part.startswith((".", "__")) for part in name.split("/"))}  # fmt: skip
+
+
+def _reread(config: Config, progress: Progress | None, by_why: tuple[str, str] | None) -> tuple[Counter[str], list[Reread]]:
+    site = load_site(config.rules.mappings)
+    counts: Counter[str] = Counter()
+    samples: list[Reread] = []
+    with opened(config) as books:
+        (newest,) = books.execute("select coalesce(max(number), 0) from message").fetchone()
+        read = lambda sql, values: books.execute(sql, values).fetchall()  # noqa: E731
+        task = progress.add_task("reading again (nothing is sent)", total=newest) if progress else None
+        with progress if progress is not None else _Silent():
+            for after in range(0, newest, _PART):
+                upto = min(after + _PART, newest)
+                found = list(rereadings(read, site, after, upto, 0))
+                counts.update(one.what for one in found)
+                samples += found[: _SAMPLES - len(samples)]
+                if by_why and found:
+                    by, why = by_why
+                    act(config, "reread", {"after": after, "upto": upto, "by": by, "why": why}, 600.0)
+                if progress is not None and task is not None:
+                    progress.update(task, completed=upto)
+    return counts, samples
+
+
+class _Silent:
+    def __enter__(self) -> None: ...
+    def __exit__(self, *args: object) -> None: ...
+
+
+def _sample(one: Reread) -> dict[str, Any]:
+    return {"message": one.message, "event": one.event.id, "kind": one.event.kind, "what": one.what, "changes": one.changes}
+
+
+def _problems(mappings: Path) -> list[str]:
+    try:
+        load_site(mappings)
+        return problems(load_rulebook(mappings), mappings)
+    except TableError as error:
+        return str(error).splitlines()
+
+
+def _activations(books: sqlite3.Connection) -> list[dict[str, Any]]:
+    rows = books.execute("select digest, scope, by, why, at from activation order by number desc").fetchall()
+    return [dict(zip(("digest", "scope", "by", "why", "at"), row, strict=True)) for row in rows]
+
+
+def _changed(books: sqlite3.Connection, digest: str | None, mappings: Path) -> dict[str, list[str]]:
+    """Return which files are new, changed or gone since the tables of a digest were activated."""
+    if digest == digest_of(mappings):
+        return {"new": [], "changed": [], "gone": []}
+    row = books.execute("select detail from decision where kind = 'tables' and subject = ? order by number desc limit 1",
+                        (digest,)).fetchone()  # fmt: skip
+    before: dict[str, str] = json.loads(row[0])["files"] if row else {}
+    now = file_hashes(mappings)
+    return {
+        "new": [name for name in now if name not in before],
+        "changed": [name for name in now if name in before and before[name] != now[name]],
+        "gone": [name for name in before if name not in now],
+    }
+
+
+def _say_changed(changed: dict[str, list[str]]) -> None:
+    for what, names in changed.items():
+        if names:
+            click.echo(f"{what:<8}{listed(names)}")
+    if not any(changed.values()):
+        click.echo("no file differs from those that compute")

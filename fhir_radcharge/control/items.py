@@ -1,0 +1,125 @@
+"""What a person says of an item of the work queue, into decisions and events of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from fhir_radcharge.engine import Engine
+from fhir_radcharge.engine.items import Item, open_item
+from fhir_radcharge.errors import MessageError, UnsafeError
+from fhir_radcharge.model import MISSABLE, TreatmentEvent
+from fhir_radcharge.wire import ack, dft, er7
+
+SOURCE = "person"
+"""The source of events that a person says."""
+
+Args = Mapping[str, Any]
+_NOT_RELEASED = {"no_destination": "let a destination take this bill", "course_unknown": "let the sender name the course"}
+
+
+def release(engine: Engine, args: Args) -> dict[str, Any]:
+    """Let an item go on: a held line by an event of kind `release` (with `modifiers`), all else as it was."""
+    item = _item(engine, args["key"])
+    if item.category == "flag":
+        raise UnsafeError(f"{item.key}: a flag holds nothing; dismiss it when somebody has looked")
+    if item.category == "hold":
+        event = _release_of(engine, item, tuple(args.get("modifiers", ())))
+        return _supplied(engine, item, event, args)
+    if args.get("modifiers"):
+        raise UnsafeError(f"{item.key}: a modifier goes on a held line, and this is {item.category}")
+    engine.decisions.release(item.key, args["by"], args["why"])
+    return {"released": item.key}
+
+
+def supply(engine: Engine, args: Args) -> dict[str, Any]:
+    """Say that what the course of a held line lacked is there: `what` is one of MISSABLE."""
+    item, what = _item(engine, args["key"]), args["what"]
+    if what not in MISSABLE:
+        raise UnsafeError(f"'{what}' is none of {', '.join(MISSABLE)}")
+    if item.category != "hold" or not item.course:
+        raise UnsafeError(f"{item.key}: is no held line of a course, so nothing can be supplied to it")
+    name = f"supplied/{item.key}/{_times(engine, f'supplied/{item.key}/')}"
+    event = TreatmentEvent(SOURCE, name, "supplied", _day(item), course=item.course, facts={"what": what}, revision=(1,))
+    return _supplied(engine, item, event, args)
+
+
+def dismiss(engine: Engine, args: Args) -> dict[str, Any]:
+    """Say that nothing more will be done about an item."""
+    engine.decisions.dismiss(args["key"], args["by"], args["why"])
+    return {"dismissed": args["key"]}
+
+
+def arrived(engine: Engine, args: Args) -> dict[str, Any]:
+    """Say that an unanswered message arrived."""
+    engine.decisions.arrived(args["key"], args["by"], args["why"])
+    return {"arrived": args["key"]}
+
+
+def resend(engine: Engine, args: Args) -> dict[str, Any]:
+    """Say an unanswered message again, in the same bytes."""
+    engine.decisions.resend(args["key"], args["by"], args["why"])
+    return {"resent": args["key"]}
+
+
+def not_arrived(engine: Engine, args: Args) -> dict[str, Any]:
+    """Say that an unanswered message never arrived."""
+    engine.decisions.not_arrived(args["key"], args["by"], args["why"])
+    return {"not_arrived": args["key"]}
+
+
+def _supplied(engine: Engine, item: Item, event: TreatmentEvent, args: Args) -> dict[str, Any]:
+    patient, account = _identity(engine, item)
+    engine.decisions.supply(patient, account, event, args["by"], args["why"])
+    return {"event": event.id, "kind": event.kind}
+
+
+def _release_of(engine: Engine, item: Item, modifiers: tuple[str, ...]) -> TreatmentEvent:
+    """Return the event that releases one reason of the line that an item names: its code on its date of service."""
+    if item.reason in _NOT_RELEASED:
+        raise UnsafeError(f"{item.key}: {item.reason} cannot be released; {_NOT_RELEASED[item.reason]}")
+    code = item.place.split()[1].partition("-")[0]
+    if code == "?":
+        raise UnsafeError(f"{item.key}: the line has no code yet, so it cannot be released; let its facts be stated")
+    facts: dict[str, Any] = {"code": code, "date": _day(item).isoformat(), "reason": item.reason}
+    if modifiers:
+        facts["modifiers"] = modifiers
+    name = f"release/{item.key}/{_times(engine, f'release/{item.key}/')}"
+    return TreatmentEvent(SOURCE, name, "release", _day(item), course=item.course or None, facts=facts, revision=(1,))
+
+
+def _day(item: Item) -> date:
+    """Return the date of service of a held line; the place of a hold is bill, code with modifiers, and date."""
+    return date.fromisoformat(item.place.split()[-1])
+
+
+def _times(engine: Engine, prefix: str) -> int:
+    rows = engine.ledger.read("select count(*) from decision where subject >= ? and subject < ?", (prefix, prefix[:-1] + "0"))
+    return int(rows[0][0]) + 1
+
+
+def _item(engine: Engine, key: str) -> Item:
+    item = open_item(engine.ledger, key)
+    if item is None:
+        raise UnsafeError(f"no item '{key}' is open; see `queue`")
+    return item
+
+
+def _identity(engine: Engine, item: Item) -> tuple[str, str]:
+    """Return the patient and account of an item as its sender told them: the books know only their hashes."""
+    ledger, site = engine.ledger, engine.site
+    ((mine,),) = ledger.read("select key from patient where number = ?", (item.patient,)) or ((None,),)
+    numbers = [item.message] if item.message else []
+    numbers += [number for (number,) in ledger.read(
+        "select distinct message from event where patient = ? and message > 0 order by message desc limit 20", (item.patient,))]  # fmt: skip
+    for number in numbers:
+        ((raw,),) = ledger.read("select raw from message where number = ?", (number,))
+        try:
+            sender = site.sender_for(ack.header(raw))
+            reading = dft.read_dft(er7.read_message(raw, sender.charset), sender, site, number)
+        except MessageError:
+            continue
+        if ledger.key(reading.patient) == mine:
+            return reading.patient, reading.account
+    raise UnsafeError(f"{item.key}: no stored message tells whose it is; let the sender send one of this patient")

@@ -1,0 +1,76 @@
+"""What a person types into what it names: a posting, an event, a message, or a course of a patient."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from fhir_radcharge.errors import MessageError, RadchargeError
+from fhir_radcharge.wire import ack
+
+Kind = Literal["posting", "event", "message", "course"]
+
+
+class Found(NamedTuple):
+    """One thing that an id names: its kind, its name there, and the patient's number (0: none)."""
+
+    kind: Kind
+    name: str
+    patient: int = 0
+
+
+class NotFoundError(RadchargeError):
+    """An id names nothing in the books, or more than one thing."""
+
+
+def found(connection: sqlite3.Connection, name: str, patient: int | None = None) -> Found:
+    """Return what an id names; `patient` chooses where several patients have a course or event of that name."""
+    number = name[1:] if name.startswith("#") else name
+    if number.isdigit() and len(number) < 16 and (name.startswith("#") or _is_message(connection, int(number))):
+        if not _is_message(connection, int(number)):
+            raise NotFoundError(f"there is no message {name} in these books")
+        return Found("message", number)
+    row = connection.execute("select patient from posting where id = ?", (name.upper(),)).fetchone()
+    if row:
+        return Found("posting", name.upper(), row[0])
+    every = [one for look in (_courses, _events, _messages) for one in look(connection, name)]
+    mine = [one for one in every if patient in (None, one.patient)]
+    if not mine:
+        raise NotFoundError(f"no posting, event, message or course is called '{name}' in these books")
+    if len({one.kind for one in mine}) == 1 and len(mine) > 1:
+        names = ", ".join(str(one.patient) if one.patient else f"#{one.name}" for one in mine[:20])
+        ask = "name one with --patient" if mine[0].kind != "message" else "name one by its number"
+        raise NotFoundError(f"several {mine[0].kind}s are called '{name}': {names}; {ask}")
+    return mine[0]
+
+
+def _is_message(connection: sqlite3.Connection, number: int) -> bool:
+    return connection.execute("select 1 from message where number = ?", (number,)).fetchone() is not None
+
+
+def _courses(connection: sqlite3.Connection, name: str) -> Iterator[Found]:
+    rows = connection.execute(
+        "select patient from posting where course = ?1 union select patient from open_item where course = ?1 and patient > 0"
+        " union select patient from event where json_extract(body, '$[2]') = ?1 order by 1", (name,))  # fmt: skip
+    for (patient,) in rows.fetchall():
+        yield Found("course", name, patient)
+
+
+def _events(connection: sqlite3.Connection, name: str) -> Iterator[Found]:
+    rows = connection.execute("select patient, max(number) from event where event_id = ? group by source", (name,))
+    for patient, _ in rows.fetchall():
+        yield Found("event", name, patient)
+
+
+def _messages(connection: sqlite3.Connection, control_id: str) -> Iterator[Found]:
+    """Yield the messages of a control id: only its last two characters are in the books as they came."""
+    rows = connection.execute(
+        "select number from message where substr(dedup, 15) = ? order by number", (control_id[-2:].encode(),))  # fmt: skip
+    for (number,) in rows.fetchall():
+        (raw,) = connection.execute("select raw from message where number = ?", (number,)).fetchone()
+        try:
+            if ack.header(raw).control_id == control_id:
+                yield Found("message", str(number))
+        except MessageError:
+            continue

@@ -1,0 +1,161 @@
+"""An id of the books into its decision log, as plain mappings that a terminal, a page and a machine can show."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+from fhir_radcharge.explain.courses import course
+from fhir_radcharge.explain.finding import Found
+from fhir_radcharge.explain.moments import Moment, moment_of
+from fhir_radcharge.explain.sayings import heard_between, sayings, sources, told_of
+from fhir_radcharge.explain.steps import because
+from fhir_radcharge.explain.words import CAUSES, item_words
+from fhir_radcharge.ledger import queries
+from fhir_radcharge.rules.rulebook import Rulebook
+
+Row = dict[str, Any]
+_EVENTS_MAX = 40
+
+
+def explanation(connection: sqlite3.Connection, rulebook: Rulebook, found: Found) -> Row:
+    """Return all that the books say of one thing: `what` names its kind, the other keys depend on that."""
+    if found.kind == "posting":
+        return _posting(connection, rulebook, found.name)
+    if found.kind == "event":
+        return _event(connection, rulebook, found)
+    if found.kind == "message":
+        return _message(connection, rulebook, int(found.name))
+    return course(connection, rulebook, found.patient, found.name)
+
+
+def _posting(connection: sqlite3.Connection, rulebook: Rulebook, name: str) -> Row:
+    row = queries.posting(connection, name)
+    assert row is not None
+    moment = moment_of(connection, row["number"])
+    charge = queries.posting(connection, row["credits"]) if row["credits"] else row
+    assert charge is not None
+    # A credit takes back the line as it was when it was charged.
+    made = moment if charge is row else moment_of(connection, charge["number"])
+    told = {key: row[key] for key in (
+        "id", "kind", "mode", "destination", "patient", "course", "bill", "code", "modifiers", "day", "end_day", "units",
+        "place_of_service", "packaged", "slot", "posted", "cause", "state", "note", "message")}  # fmt: skip
+    told |= {
+        "what": "posting",
+        "because": because(charge["why"], _payer(connection, charge), date.fromisoformat(charge["day"]), rulebook),
+        "tables": row["tables"],
+        "active": _active(connection),
+        "events": [told_of(connection, row["patient"], event, made) for event in charge["events"][:_EVENTS_MAX]],
+        "events_more": max(len(charge["events"]) - _EVENTS_MAX, 0),
+        "cause_words": CAUSES.get(row["cause"], row["cause"]),
+        "after": _heard_since(connection, row, moment),
+        "credits": row["credits"],
+        "credited_by": [each["id"] for each in _of_patient(connection, row) if each["credits"] == row["id"]],
+        "previous": row["previous"],
+        "sent": _sent(connection, row),
+        "waits": _items(connection, rulebook, row),
+    }
+    return told
+
+
+def _event(connection: sqlite3.Connection, rulebook: Rulebook, found: Found) -> Row:
+    source = sources(connection, found.patient, found.name)[0]
+    body = json.loads(sayings(connection, source, found.name)[-1]["body"])
+    postings = [row for row in queries.postings_of_patient(connection, found.patient) if found.name in row["events"]]
+    items = queries.queue(connection, patient=found.patient)
+    return {
+        "what": "event", "patient": found.patient, "course": body[2], "facts": body[3],
+        **told_of(connection, found.patient, found.name),
+        "postings": [_short(row) for row in postings],
+        "waits": [_item(i, rulebook) for i in items if i["course"] == (body[2] or "") and str(body[0]) in i["place"]],
+    }  # fmt: skip
+
+
+def _message(connection: sqlite3.Connection, rulebook: Rulebook, number: int) -> Row:
+    row = queries.message(connection, number)
+    assert row is not None
+    events = queries.events_of_message(connection, number)
+    names = {event["event_id"] for event in events}
+    patients = sorted({event["patient"] for event in events})
+    postings = [posting for patient in patients for posting in queries.postings_of_patient(connection, patient)
+                if posting["message"] == number or names & set(posting["events"])]  # fmt: skip
+    return {
+        "what": "message", **row,
+        "events": [{"event": e["event_id"], "source": e["source"], "kind": e["kind"], "voided": bool(e["voided"]),
+                    "day": json.loads(e["body"])[0], "course": json.loads(e["body"])[2], "tables": _edition(connection, e)}
+                   for e in events],
+        "postings": [_short(posting) for posting in postings],
+        "waits": [_item(item, rulebook) for item in queries.queue(connection, message=number)],
+        "decisions": [_decision(d) for i in queries.queue(connection, message=number)
+                      for d in queries.decisions(connection, i["key"])],
+    }  # fmt: skip
+
+
+def _heard_since(connection: sqlite3.Connection, row: Row, moment: Moment) -> list[str]:
+    """Return what came into the books between the posting that this one follows and this one: its cause."""
+    before = queries.posting(connection, row["credits"] or row["previous"] or "")
+    if before is None:
+        return []
+    then = moment_of(connection, before["number"])
+    said = heard_between(connection, row["patient"], then.event, moment.event)
+    if before["tables"] and row["tables"] and before["tables"] != row["tables"]:
+        said.append(f"the tables changed from {before['tables'][:12]} to {row['tables'][:12]}")
+    days = connection.execute("select day from day where number > ? and number <= ?", (then.day, moment.day)).fetchall()
+    return said + ([f"the day {days[-1][0]} came"] if days and not said else [])
+
+
+def _sent(connection: sqlite3.Connection, row: Row) -> Row | None:
+    if row["send"] is None:
+        return None
+    send = queries.send(connection, row["send"])
+    assert send is not None
+    answers = [{key: answer[key] for key in ("attempt", "kind", "code", "at")} for answer in send["answers"]]
+    return {"destination": send["destination"], "control_id": send["control_id"], "attempts": send["attempts"],
+            "answers": answers}  # fmt: skip
+
+
+def _items(connection: sqlite3.Connection, rulebook: Rulebook, row: Row) -> list[Row]:
+    place = f"{row['bill']} {'-'.join([row['code'], *row['modifiers'].split()])} {row['day']}"
+    return [
+        _item(item, rulebook) for item in queries.queue(connection, patient=row["patient"])
+        if item["note"] == row["id"] or (item["course"] == row["course"] and item["place"] in (place, row["day"]))
+    ]  # fmt: skip
+
+
+def _item(item: Row, rulebook: Rulebook) -> Row:
+    words = item_words(item["category"], item["reason"], {reason.reason: reason for reason in rulebook.reasons})
+    return {**item, **words._asdict()}
+
+
+def _of_patient(connection: sqlite3.Connection, row: Row) -> Sequence[Row]:
+    return queries.postings_of_patient(connection, row["patient"], row["course"])
+
+
+def _short(row: Row) -> Row:
+    return {key: row[key] for key in ("id", "kind", "code", "modifiers", "units", "bill", "course", "day", "end_day",
+                                      "destination", "state", "cause", "credits")}  # fmt: skip
+
+
+def _decision(row: Row) -> Row:
+    return {key: row[key] for key in ("kind", "by", "why", "at")}
+
+
+def _edition(connection: sqlite3.Connection, event: Row) -> str | None:
+    row = connection.execute("select digest from edition where number = ?", (event["edition"],)).fetchone()
+    return row[0] if row else None
+
+
+def _active(connection: sqlite3.Connection) -> str | None:
+    row = connection.execute("select digest from activation order by number desc limit 1").fetchone()
+    return row[0] if row else None
+
+
+def _payer(connection: sqlite3.Connection, charge: Row) -> str | None:
+    """Return the payer profile of the event that dates a line."""
+    for source in sources(connection, charge["patient"], charge["dated_by"]):
+        payer: str | None = json.loads(sayings(connection, source, charge["dated_by"])[-1]["body"])[6]
+        return payer
+    return None

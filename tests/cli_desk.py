@@ -1,0 +1,120 @@
+"""A real ledger, filled by a real engine over the shipped mappings with simulated courses, for the verbs to be run on."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from fhir_radcharge.cli import cli
+from fhir_radcharge.engine import Engine, Heard, Outcome
+from fhir_radcharge.ledger import Ledger
+from fhir_radcharge.simulate import messages, run_of
+from fhir_radcharge.site import load_site
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIG = """
+[site]
+name = "north"
+timezone = "America/Chicago"
+[store]
+path = "books.db"
+[rules]
+mappings = "mappings"
+[control]
+socket = "sock"
+[credits]
+per_hour_before_pause = 40
+[[listen]]
+name = "rv"
+bind = "127.0.0.1:0"
+"""
+
+
+class Clock:
+    """Goes on by a second each time it is asked."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+
+class Desk:
+    """A site in a folder: its configuration, its tables, its books."""
+
+    def __init__(self, folder: Path, *, activate: bool = True) -> None:
+        self.folder = folder
+        self.config = folder / "radcharge.toml"
+        self.config.write_text(CONFIG)
+        shutil.copytree(ROOT / "mappings", folder / "mappings")
+        self.site = load_site(folder / "mappings")
+        self.clock = Clock()
+        self.open()
+        if activate:
+            self.engine.decisions.activate(self.site.digest, "all", "ada", "first tables")
+
+    def open(self) -> None:
+        """Take the books."""
+        self.ledger = Ledger(self.folder / "books.db")
+        self.engine = Engine(self.ledger, self.site, self.clock)
+
+    def hear(self, *raws: bytes) -> None:
+        """Receive messages and work through them."""
+        for raw in raws:
+            with self.ledger.transaction():
+                self.engine.receive([Heard("rv", "127.0.0.1", raw)])
+            self.work()
+
+    def work(self) -> None:
+        """Work until nothing is left."""
+        for _ in range(10_000):
+            if not self.engine.work(100):
+                return
+        raise AssertionError("work does not end")
+
+    def send(self, kind: str = "accepted", code: str = "AA") -> int:
+        """Send until nothing goes out; return how many went."""
+        count = 0
+        for name in self.site.destinations:
+            while sends := self.engine.take(name, range(2), 2):
+                count += len(sends)
+                self.engine.settle([Outcome(s.seq, s.attempt, kind, code, b"") for s in sends])  # type: ignore[arg-type]
+                if kind == "not_taken":
+                    break
+        return count
+
+    def day(self, day: date) -> None:
+        """Let a day come."""
+        self.engine.day(day)
+        self.work()
+
+    def close(self) -> Desk:
+        """Let another process have the books."""
+        self.ledger.close()
+        return self
+
+    def run(self, *words: str) -> Result:
+        """Run a verb."""
+        verb, *rest = words
+        return CliRunner().invoke(cli, [verb, *rest, "--config", str(self.config)])
+
+    def one(self, sql: str) -> object:
+        """Return the one value of a question to the books, read beside whoever has them."""
+        import sqlite3
+
+        with sqlite3.connect(self.folder / "books.db") as connection:
+            row = connection.execute(sql).fetchone()
+        connection.close()
+        return row[0] if row else None
+
+
+def course_messages(pathway: str = "prostate_imrt", courses: int = 1, seed: int = 7, size: str = "smoke",
+                    dialect: str = "plain") -> list[bytes]:  # fmt: skip
+    """Return the messages of simulated courses in 2026."""
+    run = run_of(size, seed, date(2026, 2, 2), pathway, courses)
+    return [said.raw for said in messages(run, dialect)]
