@@ -159,9 +159,9 @@ def digest_of(mappings: Path) -> str:
 
 
 def _destination_names(mappings: Path, destinations: list[Destination]) -> frozenset[str]:
-    """Return the names that the charge master may use, those of FHIR destinations too."""
-    fhir = (path.stem for path in (mappings / "fhir" / "destinations").glob("*.yaml"))
-    return frozenset(destination.name for destination in destinations) | frozenset(fhir)
+    """Return the names that the charge master may use: those of FHIR, and of files that are wrong, too."""
+    files = [*(mappings / "destinations").glob("*.yaml"), *(mappings / "fhir" / "destinations").glob("*.yaml")]
+    return frozenset(destination.name for destination in destinations) | {path.stem for path in files}
 
 
 def _hidden(path: Path) -> bool:

@@ -9,11 +9,19 @@ LINE = "|CG|77412^^C4|||1|"
 @pytest.mark.parametrize(
     ("type_", "quantity", "voided"),
     [
-        ("CG", "1", False), ("CG", "+1", False), ("CG", "1.00", False), ("CG", "-1", True), ("CG", "-1.0", True),
-        ("CH", "1", False), ("CH", "-1", True),
-        ("CD", "1", True), ("CD", "-1", True), ("CR", "1", True), ("CR", "-1", True),
+        ("CG", "1", False),
+        ("CG", "+1", False),
+        ("CG", "1.00", False),
+        ("CG", "-1", True),
+        ("CG", "-1.0", True),
+        ("CH", "1", False),
+        ("CH", "-1", True),
+        ("CD", "1", True),
+        ("CD", "-1", True),
+        ("CR", "1", True),
+        ("CR", "-1", True),
     ],
-)  # fmt: skip
+)
 def test_the_senders_table_gives_the_direction(type_: str, quantity: str, voided: bool) -> None:
     reading = reading_of("mosaiq_like", "session_revised", (LINE, f"|{type_}|77412^^C4|||{quantity}|"))
 
@@ -30,7 +38,8 @@ def test_payments_are_noticed_and_book_nothing(type_: str) -> None:
 def test_an_adjustment_waits_for_a_person() -> None:
     assert told(reading_of("aria_like", "adjustment")) == [
         "FT1[1]-6.1: AJ is an adjustment that names no unit of an event; "
-        "settle it by hand, or say under line.types of mappings/senders/aria_like.yaml what it is"]
+        "settle it by hand, or say under line.types of mappings/senders/aria_like.yaml what it is"
+    ]
 
 
 @pytest.mark.parametrize("type_", ["PC", "R", "cg", "CG ", "C G"])
@@ -43,7 +52,8 @@ def test_an_unknown_type_has_no_default(type_: str) -> None:
         assert (reading.events, [problem.code for problem in reading.problems]) == ((), ["103"])
         assert told(reading) == [
             f"FT1[1]-6: transaction type '{type_}' is not in mappings/senders/mosaiq_like.yaml; "
-            "say under line.types whether it is charge, credit, held or ignored, and reread the message"]
+            "say under line.types whether it is charge, credit, held or ignored, and reread the message"
+        ]
 
 
 def test_a_sender_may_mean_the_opposite_of_the_standard() -> None:
@@ -60,7 +70,8 @@ def test_a_negative_quantity_is_refused_where_the_profile_says_so() -> None:
 
     assert told(reading) == [
         "FT1[1]-10.1: the quantity is negative; send the credit as FT1-6 says, "
-        "or set line.negative_quantity in mappings/senders/aria_like.yaml"]
+        "or set line.negative_quantity in mappings/senders/aria_like.yaml"
+    ]
 
 
 def test_a_credit_voids_at_a_greater_revision_with_nothing_but_its_id() -> None:
@@ -94,7 +105,9 @@ def test_the_units_of_a_credited_service_are_told() -> None:
 
 def test_a_credit_and_a_new_charge_in_one_message_are_ordered_by_their_turn() -> None:
     text = message_of("aria_like", "session_credit").raw.decode()
-    charge = next(line for line in message_of("aria_like", "session_revised").raw.decode().split("\n") if line.startswith("FT1"))
+    charge = next(
+        line for line in message_of("aria_like", "session_revised").raw.decode().split("\n") if line.startswith("FT1")
+    )
     both = text.replace("\nIN1|", f"\n{charge.replace('FT1|1|', 'FT1|2|')}\nNTE|1|L|Course 1 Plan P Fx 17\nIN1|")
 
     credit, again = reading_of("aria_like", "session_credit", (text, both)).events
@@ -105,16 +118,26 @@ def test_a_credit_and_a_new_charge_in_one_message_are_ordered_by_their_turn() ->
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("FT1|1|884900^1|20260312|20260312|CG|77407^^C4|||1|",
-         "FT1-5 holds CG where FT1-6 should, and FT1-6 holds something else; the segment looks shifted by -1 from field 5"),
-        ("FT1|1||884900^1|B|20260312|20260312|CG|77407^^C4|||1|",
-         "FT1-7 holds CG where FT1-6 should, and FT1-6 holds something else; the segment looks shifted by +1 from field 6"),
-        ("FT1|1|884900^1|CG|77407^^C4|||1|",
-         "FT1-3 holds CG where FT1-6 should, and FT1-6 is empty; the segment looks shifted by -3 from field 3"),
-        ("FT1|1|884900^1|B|20260312|20260312||77407^^C4|CG||1|",
-         "FT1-8 holds CG where FT1-6 should, and FT1-6 is empty; the segment looks shifted by +2 from field 6"),
+        (
+            "FT1|1|884900^1|20260312|20260312|CG|77407^^C4|||1|",
+            "FT1-5 holds CG where FT1-6 should, and FT1-6 holds something else; "
+            "the segment looks shifted by -1 from field 5",
+        ),
+        (
+            "FT1|1||884900^1|B|20260312|20260312|CG|77407^^C4|||1|",
+            "FT1-7 holds CG where FT1-6 should, and FT1-6 holds something else; "
+            "the segment looks shifted by +1 from field 6",
+        ),
+        (
+            "FT1|1|884900^1|CG|77407^^C4|||1|",
+            "FT1-3 holds CG where FT1-6 should, and FT1-6 is empty; the segment looks shifted by -3 from field 3",
+        ),
+        (
+            "FT1|1|884900^1|B|20260312|20260312||77407^^C4|CG||1|",
+            "FT1-8 holds CG where FT1-6 should, and FT1-6 is empty; the segment looks shifted by +2 from field 6",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_shifted_line_is_explained_and_parked(line: str, words: str) -> None:
     text = message_of("mosaiq_like", "shifted").raw.decode()
     ft1 = next(one for one in text.split("\n") if one.startswith("FT1"))
@@ -129,12 +152,17 @@ def test_a_shifted_line_is_explained_and_parked(line: str, words: str) -> None:
 def test_a_quantity_one_field_early_is_explained_even_where_none_would_mean_one() -> None:
     reading = reading_of("plain", "day_only", ("|CG|FRACTION|", "|CG|FRACTION||1|"))
 
-    assert (reading.events, told(reading)) == ((), [
-        "FT1[1]-10: FT1-9 holds a number where FT1-10 should; the segment looks shifted by -1 from field 9; "
-        "correct the field order at the sender and resend; it is not re-aligned here"])  # fmt: skip
+    assert (reading.events, told(reading)) == (
+        (),
+        [
+            "FT1[1]-10: FT1-9 holds a number where FT1-10 should; the segment looks shifted by -1 from field 9; "
+            "correct the field order at the sender and resend; it is not re-aligned here"
+        ],
+    )
 
 
 def test_a_missing_type_says_what_to_send() -> None:
     assert told(reading_of("mosaiq_like", "session_revised", (LINE, "||77412^^C4|||1|"))) == [
         "FT1[1]-6: the transaction type is missing; "
-        "send one that mappings/senders/mosaiq_like.yaml lists under line.types, such as CG"]
+        "send one that mappings/senders/mosaiq_like.yaml lists under line.types, such as CG"
+    ]

@@ -16,11 +16,27 @@ CURIE = "1999999984"
 MOSAIQ_SENT = 63909030612000000  # EVN-2 20260312153012 in Chicago
 
 
-def mosaiq(id_: str, kind: str, minute: int | None, facts: dict[str, object], code: str, **more: object) -> TreatmentEvent:
+def mosaiq(
+    id_: str, kind: str, minute: int | None, facts: dict[str, object], code: str, **more: object
+) -> TreatmentEvent:
     event = TreatmentEvent(
-        "mosaiq_like", id_, kind, date(2026, 3, 12), minute, "C1", facts, OFFICE, "outpatient", "medicare",
-        Reported(code, (), 1), CURIE, frozenset(), (0, MOSAIQ_SENT, 0), False, 7,
-    )  # type: ignore[arg-type]  # fmt: skip
+        "mosaiq_like",
+        id_,
+        kind,
+        date(2026, 3, 12),
+        minute,
+        "C1",
+        facts,
+        OFFICE,
+        "outpatient",
+        "medicare",
+        Reported(code, (), 1),
+        CURIE,
+        frozenset(),
+        (0, MOSAIQ_SENT, 0),
+        False,
+        7,
+    )  # type: ignore[arg-type]
     return event._replace(**more)  # type: ignore[arg-type]
 
 
@@ -29,14 +45,34 @@ def test_a_mosaiq_like_session_with_its_images_is_read_whole() -> None:
 
     assert (reading.patient, reading.account, reading.problems, reading.notices) == ("RO0012345", "V2026000777", (), ())
     assert reading.events == (
-        mosaiq("884512^1", "fraction", 914, {
-            "fraction_number": 17, "prescribed_fractions": 25, "plan": "LBREAST", "site": "l breast", "beam": True,
-            "technique": "imrt", "energy_mv": 6, "isocenters": 1, "motion": "active", "motion_documented": True}, "77407"),
-        mosaiq("884512^2", "guidance", 910, {
-            "modality": "ct", "fraction": "884512^1", "approved_at": "2026-03-12T16:45", "approver": "physician"}, "77387",
-            reported=Reported("77387", ("26",), 1)),
+        mosaiq(
+            "884512^1",
+            "fraction",
+            914,
+            {
+                "fraction_number": 17,
+                "prescribed_fractions": 25,
+                "plan": "LBREAST",
+                "site": "l breast",
+                "beam": True,
+                "technique": "imrt",
+                "energy_mv": 6,
+                "isocenters": 1,
+                "motion": "active",
+                "motion_documented": True,
+            },
+            "77407",
+        ),
+        mosaiq(
+            "884512^2",
+            "guidance",
+            910,
+            {"modality": "ct", "fraction": "884512^1", "approved_at": "2026-03-12T16:45", "approver": "physician"},
+            "77387",
+            reported=Reported("77387", ("26",), 1),
+        ),
         mosaiq("884512^3", "port_image", 911, {"gantry_angles": [0, 90, 180]}, "77417"),
-    )  # fmt: skip
+    )
 
 
 def test_an_aria_like_session_with_guidance_is_read_whole() -> None:
@@ -45,31 +81,83 @@ def test_an_aria_like_session_with_guidance_is_read_whole() -> None:
     fraction, guidance = reading.events
     assert (reading.patient, reading.account, reading.problems, reading.notices) == ("RO0012346", "V2026000778", (), ())
     assert fraction == TreatmentEvent(
-        "aria_like", "918273-1", "fraction", date(2026, 3, 12), 914, "1",
-        {"plan": "Prostate_VMAT", "fraction_number": 17, "prescribed_fractions": 28, "site": "prostate", "technique": "imrt",
-         "energy_mv": 6, "isocenters": 1, "motion": "none", "level": 3},
-        HOSPITAL, "outpatient", "unitedhealthcare", Reported("77407", (), 1), CURIE, frozenset(), fraction.revision, False, 7,
-    )  # fmt: skip
+        "aria_like",
+        "918273-1",
+        "fraction",
+        date(2026, 3, 12),
+        914,
+        "1",
+        {
+            "plan": "Prostate_VMAT",
+            "fraction_number": 17,
+            "prescribed_fractions": 28,
+            "site": "prostate",
+            "technique": "imrt",
+            "energy_mv": 6,
+            "isocenters": 1,
+            "motion": "none",
+            "level": 3,
+        },
+        HOSPITAL,
+        "outpatient",
+        "unitedhealthcare",
+        Reported("77407", (), 1),
+        CURIE,
+        frozenset(),
+        fraction.revision,
+        False,
+        7,
+    )
     assert guidance == fraction._replace(
-        id="918273-2", kind="guidance", minute=910, reported=Reported("77387", ("26",), 1),
+        id="918273-2",
+        kind="guidance",
+        minute=910,
+        reported=Reported("77387", ("26",), 1),
         facts={"modality": "ct", "fraction": "918273-1", "approved_at": "2026-03-12T17:00", "approver": "physician"},
-    )  # fmt: skip
+    )
 
 
 def test_a_plain_session_with_guidance_is_read_whole() -> None:
     reading = reading_of("plain", "session")
 
     fraction, guidance = reading.events
-    assert (reading.patient, reading.account, reading.problems, reading.notices) == ("P-0007", "ACC-7", (), ("payer_unknown",))
+    assert (reading.patient, reading.account, reading.problems, reading.notices) == (
+        "P-0007",
+        "ACC-7",
+        (),
+        ("payer_unknown",),
+    )
     assert fraction == TreatmentEvent(
-        "plain", "E-17", "fraction", date(2026, 3, 12), 600, "C1",
-        {"plan": "P1", "fraction_number": 3, "prescribed_fractions": 5, "site": "brain", "technique": "sbrt", "isocenters": 1},
-        SPLIT, "outpatient", "medicare", None, CURIE, frozenset(), fraction.revision, False, 7,
-    )  # fmt: skip
+        "plain",
+        "E-17",
+        "fraction",
+        date(2026, 3, 12),
+        600,
+        "C1",
+        {
+            "plan": "P1",
+            "fraction_number": 3,
+            "prescribed_fractions": 5,
+            "site": "brain",
+            "technique": "sbrt",
+            "isocenters": 1,
+        },
+        SPLIT,
+        "outpatient",
+        "medicare",
+        None,
+        CURIE,
+        frozenset(),
+        fraction.revision,
+        False,
+        7,
+    )
     assert guidance == fraction._replace(
-        id="E-18", kind="guidance", minute=595,
+        id="E-18",
+        kind="guidance",
+        minute=595,
         facts={"modality": "stereoscopic_xray", "approved_at": "2026-03-12T12:00", "approver": "physician"},
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize(
@@ -80,17 +168,31 @@ def test_a_plain_session_with_guidance_is_read_whole() -> None:
         ("mosaiq_like", "prescription", "prescription", {"prescribed_fractions": 25}, CURIE),
         ("mosaiq_like", "late_approval", "approval", {"of": "884512^2", "approver": "physician"}, CURIE),
         ("mosaiq_like", "course_closed", "course_closed", {"reason": "completed"}, CURIE),
-        ("mosaiq_like", "service", "service", {"plan": "LBREAST", "documented": True, "code": "77334", "units": 4}, CURIE),
+        (
+            "mosaiq_like",
+            "service",
+            "service",
+            {"plan": "LBREAST", "documented": True, "code": "77334", "units": 4},
+            CURIE,
+        ),
         ("aria_like", "weekly_examination", "exam", {"by": "np"}, "1999999968"),
         ("aria_like", "port_image", "port_image", {"gantry_angles": [0, 90, 270]}, CURIE),
-        ("aria_like", "service", "service", {"plan": "Prostate_VMAT", "documented": True, "code": "77301", "units": 1}, CURIE),
+        (
+            "aria_like",
+            "service",
+            "service",
+            {"plan": "Prostate_VMAT", "documented": True, "code": "77301", "units": 1},
+            CURIE,
+        ),
         ("aria_like", "late_approval", "approval", {"of": "918273-2", "approver": "other"}, CURIE),
         ("aria_like", "course_closed", "course_closed", {"reason": "stopped"}, CURIE),
         ("plain", "reported_line", "reported", {"code": "77373", "units": 1}, CURIE),
         ("plain", "day_only", "fraction", {"fraction_number": 4, "technique": "sbrt"}, CURIE),
     ],
 )
-def test_every_kind_of_event_is_read(sender: str, name: str, kind: str, facts: dict[str, object], provider: str) -> None:
+def test_every_kind_of_event_is_read(
+    sender: str, name: str, kind: str, facts: dict[str, object], provider: str
+) -> None:
     reading = reading_of(sender, name)
 
     (event,) = reading.events
@@ -146,8 +248,13 @@ def test_a_revision_number_goes_before_the_time_and_must_then_be_there() -> None
 
 
 def test_what_a_line_must_carry_and_does_not_is_said_of_the_event() -> None:
-    bare = reading_of("mosaiq_like", "session_revised", ("C50.412^^I10", ""), ("|1999999984^CURIE^MARIA^^^^MD|1999999976^REFER^RALPH^^^^MD||FX", "||||FX"),
-                      ("1999999976^REFER^RALPH^^^^MD||RAD", "||RAD"))  # fmt: skip
+    bare = reading_of(
+        "mosaiq_like",
+        "session_revised",
+        ("C50.412^^I10", ""),
+        ("|1999999984^CURIE^MARIA^^^^MD|1999999976^REFER^RALPH^^^^MD||FX", "||||FX"),
+        ("1999999976^REFER^RALPH^^^^MD||RAD", "||RAD"),
+    )
 
     (event,) = bare.events
     assert (event.lacks, event.provider) == (frozenset({"diagnosis", "rendering_npi", "ordering_npi"}), None)
@@ -160,7 +267,8 @@ def test_a_diagnosis_of_the_message_serves_its_lines() -> None:
 
 
 @pytest.mark.parametrize(
-    ("plan", "payer", "notices"), [("MCARE", "medicare", ()), ("CPTSET", "cpt_set", ()), ("NOBODY", "unmapped", ())])
+    ("plan", "payer", "notices"), [("MCARE", "medicare", ()), ("CPTSET", "cpt_set", ()), ("NOBODY", "unmapped", ())]
+)
 def test_the_plan_names_the_payer_profile(plan: str, payer: str, notices: tuple[str, ...]) -> None:
     reading = reading_of("mosaiq_like", "session_revised", ("IN1|1|MCARE^", f"IN1|1|{plan}^"), ("|MCARE01|", "||"))
 
@@ -182,9 +290,13 @@ def test_a_location_without_a_row_is_an_unknown_setting() -> None:
 def test_a_patient_class_without_a_meaning_parks_the_message() -> None:
     reading = reading_of("mosaiq_like", "session", ("PV1|1|O|", "PV1|1|X|"))
 
-    assert (reading.events, told(reading)) == ((), [
-        "PV1-2: patient class 'X' is not in mappings/senders/mosaiq_like.yaml; "
-        "add it under message.patient_class and reread the message"])  # fmt: skip
+    assert (reading.events, told(reading)) == (
+        (),
+        [
+            "PV1-2: patient class 'X' is not in mappings/senders/mosaiq_like.yaml; "
+            "add it under message.patient_class and reread the message"
+        ],
+    )
 
 
 def test_an_inpatient_is_read_as_one() -> None:
@@ -195,7 +307,11 @@ def test_each_line_reads_only_its_own_segments() -> None:
     reading = reading_of("aria_like", "session", ("OBX|1|ST|Modality||CBCT", "OBX|1|ST|Site||elsewhere"))
 
     fraction, guidance = reading.events
-    assert (fraction.facts["site"], "modality" in guidance.facts, "site" in guidance.facts) == ("prostate", False, False)
+    assert (fraction.facts["site"], "modality" in guidance.facts, "site" in guidance.facts) == (
+        "prostate",
+        False,
+        False,
+    )
 
 
 def test_observations_before_the_first_line_serve_all_lines() -> None:
@@ -206,7 +322,8 @@ def test_observations_before_the_first_line_serve_all_lines() -> None:
 
 def test_insurance_inside_a_p11_line_is_that_lines() -> None:
     reading = reading_of(
-        "aria_like", "session", ("DFT^P03^DFT_P03", "DFT^P11^DFT_P11"), ("\nFT1|2|", "\nIN1|1|CPTSET\nFT1|2|"))
+        "aria_like", "session", ("DFT^P03^DFT_P03", "DFT^P11^DFT_P11"), ("\nFT1|2|", "\nIN1|1|CPTSET\nFT1|2|")
+    )
 
     assert [event.payer for event in reading.events] == ["cpt_set", "unitedhealthcare"]
 
@@ -215,7 +332,9 @@ def test_a_line_that_another_line_already_says_is_noticed_only() -> None:
     reading = reading_of("mosaiq_like", "session", ("RO-IGRT-P", "RO-IGRT-T"))
 
     assert ([event.kind for event in reading.events], reading.notices) == (
-        ["fraction", "port_image"], ("line_ignored: another line says it",))
+        ["fraction", "port_image"],
+        ("line_ignored: another line says it",),
+    )
 
 
 def test_a_key_that_no_path_reads_is_noticed() -> None:
@@ -227,20 +346,35 @@ def test_a_key_that_no_path_reads_is_noticed() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "problem"),
     [
-        ("TECHNIQUE=VMAT", "TECHNIQUE=WAVE", "FT1[1] TECHNIQUE: technique 'WAVE' is not in mappings/senders/mosaiq_like.yaml; "
-         "add it under facts.technique.values and reread the message"),
+        (
+            "TECHNIQUE=VMAT",
+            "TECHNIQUE=WAVE",
+            "FT1[1] TECHNIQUE: technique 'WAVE' is not in mappings/senders/mosaiq_like.yaml; "
+            "add it under facts.technique.values and reread the message",
+        ),
         ("ENERGY=6X", "ENERGY=SIX", "FT1[1] ENERGY: energy_mv is not a number; send digits, and a point if needed"),
         ("ISO=2", "ISO=2|ISO=3", "FT1[1] ZCH:ISO: is stated twice, differently; send it once"),
         ("RO-TX|", "|", "FT1[1] ZCH-3.1: the activity code is missing; send it"),
         ("884512^1|B", "|B", "FT1[1]-2.*: the event's id is missing; send an id that no other event has"),
         ("|||1||||||RADONC", "|||||||||RADONC", "FT1[1]-10: the quantity is missing; send the number of units"),
         ("|||1||||||RADONC", "|||0||||||RADONC", "FT1[1]-10.1: the quantity is zero; send the number of units"),
-        ("|||1||||||RADONC", "|||0.5||||||RADONC",
-         "FT1[1]-10: the quantity is not a whole number of units; send digits such as 1"),
-        ("|||1||||||RADONC", "|||2||||||RADONC", "FT1[1]-10.1: a fraction of 2 units; send one line of one unit for each"),
-        ("RO0012345^^^LAKESIDE^MR~", "", "PID-3: the patient's id is missing; send it where mappings/senders/mosaiq_like.yaml says"),
+        (
+            "|||1||||||RADONC",
+            "|||0.5||||||RADONC",
+            "FT1[1]-10: the quantity is not a whole number of units; send digits such as 1",
+        ),
+        (
+            "|||1||||||RADONC",
+            "|||2||||||RADONC",
+            "FT1[1]-10.1: a fraction of 2 units; send one line of one unit for each",
+        ),
+        (
+            "RO0012345^^^LAKESIDE^MR~",
+            "",
+            "PID-3: the patient's id is missing; send it where mappings/senders/mosaiq_like.yaml says",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_used_is_told_with_place_and_way_out(old: str, new: str, problem: str) -> None:
     reading = reading_of("mosaiq_like", "session_revised", (old, new))
 
@@ -253,7 +387,8 @@ def test_an_unknown_activity_parks_the_message_and_its_other_lines_are_read() ->
     assert [event.id for event in reading.events] == ["884901^2"]
     assert told(reading) == [
         "FT1[1] ZCH-3.1: activity code 'RO-NEW' is not in mappings/senders/mosaiq_like.yaml; "
-        "add it under activities and reread the message"]
+        "add it under activities and reread the message"
+    ]
     assert [problem.code for problem in reading.problems] == ["103"]
 
 
@@ -263,7 +398,8 @@ def test_an_id_that_stands_on_two_different_lines_is_refused() -> None:
     assert [event.kind for event in reading.events] == ["fraction", "port_image"]
     assert told(reading) == [
         "FT1[2]-2.*: the event's id stands on FT1[1] too, for something else; "
-        "name a path under line.id of mappings/senders/mosaiq_like.yaml that differs from line to line"]
+        "name a path under line.id of mappings/senders/mosaiq_like.yaml that differs from line to line"
+    ]
 
 
 def test_training_and_debugging_messages_say_nothing() -> None:
@@ -291,7 +427,9 @@ def test_one_part_of_a_longer_message_is_refused() -> None:
 
 
 def test_in_hl7_2_1_the_quantity_stands_in_field_11() -> None:
-    reading = reading_of("mosaiq_like", "session_revised", ("|P|2.3|", "|P|2.1|"), ("|||1||||||RADONC", "|||880.00|1|||||RADONC"))
+    reading = reading_of(
+        "mosaiq_like", "session_revised", ("|P|2.3|", "|P|2.1|"), ("|||1||||||RADONC", "|||880.00|1|||||RADONC")
+    )
 
     assert (reading.problems, reading.events[0].reported) == ((), Reported("77412", (), 1))
 

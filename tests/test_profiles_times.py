@@ -56,16 +56,24 @@ def test_what_names_no_moment_or_two_is_refused(written: str, told: str) -> None
     assert (caught.value.place, caught.value.problem, caught.value.code) == ("FT1-4", told, "102")
 
 
-@pytest.mark.parametrize(("written", "fine"), [("202611010059", 59), ("202611010200", 120), ("202603080159", 119), ("202603080300", 180)])
+@pytest.mark.parametrize(
+    ("written", "fine"), [("202611010059", 59), ("202611010200", 120), ("202603080159", 119), ("202603080300", 180)]
+)
 def test_the_minutes_around_a_change_of_the_clock_are_plain(written: str, fine: int) -> None:
     assert read_moment(written, CHICAGO, "FT1-4").minute == fine
 
 
-@given(st.datetimes(datetime(2001, 1, 1), datetime(2058, 1, 1)), st.sampled_from(["America/Chicago", "Europe/Dublin", "Australia/Lord_Howe", "Asia/Kolkata", "America/Sao_Paulo"]), st.integers(-720, 720))
+@given(
+    st.datetimes(datetime(2001, 1, 1), datetime(2058, 1, 1)),
+    st.sampled_from(["America/Chicago", "Europe/Dublin", "Australia/Lord_Howe", "Asia/Kolkata", "America/Sao_Paulo"]),
+    st.integers(-720, 720),
+)
 @settings(max_examples=200, derandomize=True, deadline=None)
 def test_an_offset_is_carried_as_the_zone_database_does(moment: datetime, name: str, offset: int) -> None:
     moment = moment.replace(microsecond=0)
-    written = moment.strftime("%Y%m%d%H%M%S") + f"{'-' if offset < 0 else '+'}{abs(offset) // 60:02d}{abs(offset) % 60:02d}"
+    written = (
+        moment.strftime("%Y%m%d%H%M%S") + f"{'-' if offset < 0 else '+'}{abs(offset) // 60:02d}{abs(offset) % 60:02d}"
+    )
     local = (moment.replace(tzinfo=UTC) - timedelta(minutes=offset)).astimezone(ZoneInfo(name))
 
     assert read_moment(written, zone_named(name), "x") == Moment(local.date(), local.hour * 60 + local.minute)
@@ -75,8 +83,10 @@ def test_an_offset_is_carried_as_the_zone_database_does(moment: datetime, name: 
 @settings(max_examples=100, derandomize=True, deadline=None)
 def test_revision_times_grow_with_time_whatever_their_offset(moments: list[datetime]) -> None:
     moments = sorted({moment.replace(microsecond=0) for moment in moments})
-    orders = [read_order((moment + timedelta(hours=shift)).strftime("%Y%m%d%H%M%S") + f"+0{shift}00", CHICAGO, "x")
-              for shift, moment in enumerate(moments)]  # fmt: skip
+    orders = [
+        read_order((moment + timedelta(hours=shift)).strftime("%Y%m%d%H%M%S") + f"+0{shift}00", CHICAGO, "x")
+        for shift, moment in enumerate(moments)
+    ]
 
     assert orders == sorted(set(orders))
 

@@ -26,10 +26,13 @@ def refusal(text: str) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("written", ["0333", "09", "1e3", "1E3", "NO", "Yes", "on", "12:30", "0x1F", "1_000", "y", "n", "~"])
+@pytest.mark.parametrize(
+    "written", ["0333", "09", "1e3", "1E3", "NO", "Yes", "on", "12:30", "0x1F", "1_000", "y", "n", "~"]
+)
 def test_a_scalar_that_yaml_would_change_is_refused_until_it_is_quoted(written: str) -> None:
     assert refusal(f"a: 1\nb: {written}") == (
-        f't.yaml:2: {written} would be changed by YAML; write "{written}" in quotes')
+        f't.yaml:2: {written} would be changed by YAML; write "{written}" in quotes'
+    )
     assert parse(f'a: 1\nb: "{written}"', "t.yaml") == {"a": "1", "b": written}
 
 
@@ -62,20 +65,40 @@ def test_text_that_is_not_yaml_has_its_line() -> None:
 def test_every_scalar_stays_text_and_typed_reads_only_what_is_unquoted() -> None:
     data = parse('{a: 1, b: "1", c: 1.50, d: true, e: "true", f: null, g: [x, 2], h: 2015-01-01}', "t.yaml")
 
-    assert data == {"a": "1", "b": "1", "c": "1.50", "d": "true", "e": "true", "f": None, "g": ["x", "2"],
-                    "h": "2015-01-01"}  # fmt: skip
-    assert typed(data) == {"a": 1, "b": "1", "c": 1.5, "d": True, "e": "true", "f": None, "g": ["x", 2],
-                           "h": "2015-01-01"}  # fmt: skip
+    assert data == {
+        "a": "1",
+        "b": "1",
+        "c": "1.50",
+        "d": "true",
+        "e": "true",
+        "f": None,
+        "g": ["x", "2"],
+        "h": "2015-01-01",
+    }
+    assert typed(data) == {
+        "a": 1,
+        "b": "1",
+        "c": 1.5,
+        "d": True,
+        "e": "true",
+        "f": None,
+        "g": ["x", 2],
+        "h": "2015-01-01",
+    }
 
 
 def test_a_model_says_which_type_a_scalar_has() -> None:
     data = parse('rules:\n  - {code: "77385", from: 2015-01-01, units: 2}', "t.yaml")
 
-    assert validated(RulesForm, data, "t.yaml") == RulesForm(rules=[RuleForm(code="77385", from_=date(2015, 1, 1), units=2)])
+    assert validated(RulesForm, data, "t.yaml") == RulesForm(
+        rules=[RuleForm(code="77385", from_=date(2015, 1, 1), units=2)]
+    )
 
 
 def test_each_mistake_is_told_with_its_line_and_the_likely_key() -> None:
-    data = parse('rules:\n  - {code: 77385, form: 2015-01-01}\n  - code: "1"\n    from: 2015-01-01\n    units: many', "t.yaml")
+    data = parse(
+        'rules:\n  - {code: 77385, form: 2015-01-01}\n  - code: "1"\n    from: 2015-01-01\n    units: many', "t.yaml"
+    )
 
     with pytest.raises(TableError) as caught:
         validated(RulesForm, data, "t.yaml")
@@ -84,7 +107,8 @@ def test_each_mistake_is_told_with_its_line_and_the_likely_key() -> None:
         "t.yaml:2: rules[1].code: write the code in quotes: \"77385\" (found '77385')",
         "t.yaml:2: rules[1].from: is missing; write it",
         "t.yaml:2: rules[1].form: unknown key; did you mean 'from'?",
-        "t.yaml:5: rules[2].units: Input should be a valid integer, unable to parse string as an integer (found 'many')",
+        "t.yaml:5: rules[2].units: Input should be a valid integer, "
+        "unable to parse string as an integer (found 'many')",
     ]
 
 
