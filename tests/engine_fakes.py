@@ -206,9 +206,11 @@ class Desk:
     """An engine with its ledger, and a biller that keeps what it was sent."""
 
     def __init__(self, path: Path, site: Site = SITE, *, pages_max: int | None = None, activate: bool = True,
-                 rooms: Rooms = ROOMS, remembered_max: int = 20_000, clock: Clock | None = None) -> None:  # fmt: skip
+                 rooms: Rooms = ROOMS, remembered_max: int = 20_000, clock: Clock | None = None,
+                 credits_max: int | None = None) -> None:  # fmt: skip
         self.path, self.site, self.rooms, self.remembered_max = path, site, rooms, remembered_max
         self.clock = clock or Clock()
+        self.credits_max = credits_max
         self.seen: list[tuple[str, bytes]] = []
         self.open(pages_max)
         if activate and not self.ledger.read("select 1 from activation"):
@@ -217,7 +219,7 @@ class Desk:
     def open(self, pages_max: int | None = None) -> None:
         self.ledger = Ledger(self.path, pages_max=pages_max)
         try:
-            self.engine = Engine(self.ledger, self.site, self.clock, self.rooms, self.remembered_max)
+            self.engine = Engine(self.ledger, self.site, self.clock, self.rooms, self.remembered_max, self.credits_max)
         except BaseException:
             self.ledger.close()
             raise
@@ -278,7 +280,8 @@ def line_of(body: bytes) -> tuple[str, str, str, int]:
 def standing(ledger: Ledger) -> list[tuple[str, str, str, int]]:
     rows = ledger.read(
         """select p.destination, p.code, p.day, p.units - coalesce((
-             select sum(c.units) from posting c where c.credits = p.id and c.id not in (select posting from struck)), 0) as units
+               select sum(c.units) from posting c where c.credits = p.id
+                  and c.id not in (select posting from struck)), 0) as units
            from posting p where p.kind = 'CHARGE' and p.mode != 'shadow' and p.id not in (select posting from struck)"""
     )
     return sorted(tuple(row) for row in rows if row[3])

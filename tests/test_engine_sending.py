@@ -1,5 +1,6 @@
 """Stop and wait on every lane; silence stands; a refusal never happened."""
 
+from datetime import timedelta
 from pathlib import Path
 
 from fhir_radcharge.engine import Outcome, Send
@@ -305,3 +306,35 @@ def test_what_waits_for_a_destination_costs_no_memory(tmp_path: Path) -> None:
         heard(desk, ft1(f"E{i}"), patient=f"P{i}")
 
     assert (60, len(SITE.destinations)) == (len(desk.send()), 1)
+
+
+def test_a_flood_of_credits_stops_for_a_second_person(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db", credits_max=3)
+    heard(desk, *(ft1(f"E{i}", f"7740{i}") for i in range(8)))
+    desk.send()
+    heard(desk, *(ft1(f"E{i}", f"7740{i}", revision=1, sign="CD") for i in range(8)), number=2)
+
+    first = desk.send()
+    desk.crash()
+    paused = desk.send()
+    waits = desk.queue()
+    desk.engine.decisions.set_destination("PB", "resume", "eve", "the plan was cancelled, these credits are right")
+    second = desk.send()
+    desk.clock.now += timedelta(hours=1)
+    desk.engine.decisions.set_destination("PB", "resume", "eve", "still right")
+    third = desk.send()
+
+    assert ([*map(len, (first, paused, second, third))], waits) == ([3, 0, 3, 2], [("credit_flood", "credit_flood")])
+    assert (desk.queue(), desk.standing()) == ([], [])
+
+
+def test_credits_spread_over_hours_are_no_flood(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db", credits_max=1)
+    heard(desk, *(ft1(f"E{i}", f"7740{i}") for i in range(3)))
+    said = len(desk.send())
+    for i in range(3):
+        desk.clock.now += timedelta(hours=1)
+        heard(desk, ft1(f"E{i}", f"7740{i}", revision=1, sign="CD"), number=2 + i)
+        said += len(desk.send())
+
+    assert (said, desk.queue()) == (6, [])

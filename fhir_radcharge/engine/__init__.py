@@ -24,12 +24,14 @@ class Engine:
     """Receive, work through, send and settle, over one ledger and one site.
 
     Whatever is durable when a call returns stays; a call that raises has changed nothing. Attempts that an
-    earlier process left without an outcome are settled as silent when an engine is made.
+    earlier process left without an outcome are settled as silent when an engine is made. Where more than
+    `credits_per_hour_max` credits would go to a destination within an hour, it is paused for a person.
     """
 
     def __init__(
         self, ledger: Ledger, site: Any, clock: Callable[[], datetime], doors: Rooms | None = None,
         remembered_max: int = REMEMBERED_MAX,
+        credits_per_hour_max: int | None = None,
     ) -> None:  # fmt: skip
         self.ledger = ledger
         self.site = site
@@ -37,7 +39,7 @@ class Engine:
         patients = Patients(ledger, remembered_max)
         self._intake = Intake(ledger, site, clock, doors)
         self._work = Work(ledger, site, clock, doors, patients)
-        self._sending = Sending(ledger, site, clock, patients)
+        self._sending = Sending(ledger, site, clock, patients, credits_per_hour_max)
         self.decisions = Decisions(ledger, site, clock, doors, patients, self._work.reader, self._sending)
         self._sending.recover()
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
-from fhir_radcharge.engine.items import Item, hold, open_item
+from fhir_radcharge.engine.brake import flood_item
+from fhir_radcharge.engine.items import Item, clear, hold, open_item
 from fhir_radcharge.engine.patients import Patients
 from fhir_radcharge.engine.reading import Reader, tell
 from fhir_radcharge.engine.rooms import Rooms, label
@@ -104,6 +105,8 @@ class Decisions:
             self._decide(verb, f"destination/{destination}", by, why)
             if verb in MODES:
                 self._touch_all()
+            if verb == "resume":
+                clear(self._ledger, [flood_item(destination)], label(self._clock()))
 
     def activate(self, digest: str, scope: str, by: str, why: str) -> None:
         """Let tables of this digest compute: for what is heard from now on (`new`), or the past too (`all`)."""

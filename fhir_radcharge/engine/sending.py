@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from fhir_radcharge.engine.brake import Brake
 from fhir_radcharge.engine.items import Item, clear, hold, item_key
 from fhir_radcharge.engine.patients import PatientBook, Patients
 from fhir_radcharge.engine.rooms import Outcome, Send, label
@@ -28,11 +29,19 @@ class Waiting(NamedTuple):
 class Sending:
     """Stop and wait on every lane, in the order of the books within a course, the same bytes at every attempt."""
 
-    def __init__(self, ledger: Ledger, site: Any, clock: Callable[[], datetime], patients: Patients) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        site: Any,
+        clock: Callable[[], datetime],
+        patients: Patients,
+        credits_per_hour_max: int | None = None,
+    ) -> None:
         self._ledger = ledger
         self._site = site
         self._clock = clock
         self._patients = patients
+        self._brake = Brake(ledger, credits_per_hour_max)
 
     def take(self, destination: str, free_lanes: Collection[int], lanes: int) -> list[Send]:
         """Return the next message of every free lane; its attempt is in the books before its bytes go out.
@@ -51,7 +60,9 @@ class Sending:
             for lane in sorted(set(free_lanes) - busy):
                 for seq, attempt, control_id, body in self._ledger.read(_NEXT, (destination, READY, lane)):
                     sends.append(Send(seq, destination, lane, control_id, body, attempt + 1))
-            at, number = label(self._clock()), self._ledger.next_number("attempt")
+            now = self._clock()
+            sends = self._brake.allowed(destination, sends, now)
+            at, number = label(now), self._ledger.next_number("attempt")
             self._ledger.append("attempt", [(number + i, send.seq, send.attempt, at) for i, send in enumerate(sends)])
             self._ledger.write_many(
                 "update outbox set state = ?, attempt = ? where seq = ?",

@@ -44,6 +44,15 @@ def is_paused(ledger: Ledger, destination: str) -> bool:
     return _latest(ledger, destination, PACES) == "pause" or _latest(ledger, destination, MODES) == "shadow"
 
 
+def resumed_at(ledger: Ledger, destination: str) -> str:
+    """Return when a person last resumed a destination, "" if nobody ever did."""
+    rows = ledger.read(
+        "select at from decision where subject = ? and kind = 'resume' order by number desc limit 1",
+        (f"destination/{destination}",),
+    )
+    return str(rows[0][0]) if rows else ""
+
+
 def _latest(ledger: Ledger, destination: str, kinds: tuple[str, ...]) -> str | None:
     marks = ",".join("?" * len(kinds))
     rows = ledger.read(

@@ -36,7 +36,7 @@ def message(connection: sqlite3.Connection, number: int) -> Row | None:
         return None
     row = rows[0]
     done = _rows(connection, "select value from cursor where name = 'work'")
-    parked = bool(queue(connection, message=number))
+    parked = any(item["patient"] == 0 and item["category"] != "notice" for item in queue(connection, message=number))
     if row["disposition"] in ("refused", "unusable", "test"):
         row["state"] = row["disposition"]
     elif parked:
