@@ -2,14 +2,17 @@
 
 import copy
 import json
+from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fhir_radcharge.fhir_profiles import FhirSite, load_fhir
 from fhir_radcharge.model import Place
+from fhir_radcharge.places import PlaceRow, Plans, Settings
+from fhir_radcharge.wire.dft import Reading
 from fhir_radcharge.wire.fhir.destination import FhirDestination
-from fhir_radcharge.wire.fhir.events import Reading, readings
+from fhir_radcharge.wire.fhir.events import readings
 from fhir_radcharge.wire.fhir.profile import Sender
 from fhir_radcharge.wire.fhir.read import read
 from fhir_radcharge.wire.fhir.tables import Tables
@@ -17,7 +20,16 @@ from fhir_radcharge.zones import zone_named
 
 ROOT = Path(__file__).parent.parent
 FIXTURES = ROOT / "fixtures" / "fhir"
-PLACES = {"LINAC-1": Place("hospital")}
+
+
+class Site(NamedTuple):
+    settings: Settings
+    payers: Plans
+
+
+PLACES = Site(
+    Settings({"LINAC-1": (PlaceRow(date(2015, 1, 1), None, Place("hospital")),)}), Plans({"MCARE": "medicare"})
+)
 CHICAGO = zone_named("America/Chicago")
 CODEX = "http://hl7.org/fhir/us/codex-radiation-therapy/StructureDefinition/codexrt-"
 FACT = "https://fhir-radcharge.example/StructureDefinition/fact-"
@@ -58,14 +70,14 @@ def said(resource: Any, by: str, release: Any = "R4") -> tuple[Reading, ...]:
 
 
 def fraction(**changes: Any) -> Any:
-    """The treated fraction of the prostate fixture by itself, with some elements changed; None takes one out."""
+    """The treated fraction of the prostate fixture by itself, with some elements changed; None or [] takes one out."""
     found = next(
         entry["resource"]
         for entry in fixture("codex_prostate_session.json")["entry"]
         if entry["resource"]["id"] == "fx2"
     )
     found = {**found, **changes, "encounter": None, "partOf": None, "basedOn": None}
-    return {key: value for key, value in found.items() if value is not None}
+    return {key: value for key, value in found.items() if value not in (None, [])}
 
 
 def charge(**changes: Any) -> Any:

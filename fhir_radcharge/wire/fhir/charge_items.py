@@ -10,7 +10,7 @@ from typing import Any
 
 from fhir_radcharge.errors import MessageError
 from fhir_radcharge.model import Reported, TreatmentEvent
-from fhir_radcharge.wire.facts import shown
+from fhir_radcharge.wire.facts import MUST_OF, shown
 from fhir_radcharge.wire.fhir.codex import is_course
 from fhir_radcharge.wire.fhir.codex_images import When
 from fhir_radcharge.wire.fhir.context import Frame, Heard, above, course_of, frame_of
@@ -35,17 +35,16 @@ def charge_events(heard: Heard, place: str, item: Node) -> list[TreatmentEvent]:
     standing = heard.sender.profile.charge_status[item["status"]]
     if standing == "refuse":
         raise MessageError(f"{place}.status", "the status is not one that this sender uses", "see its profile", "103")
+    if standing == "void":
+        return [_void(frame_of(heard, place, item))]
     units = _units(item, place)
-    if units is not None and units < 0 and standing == "done":
+    if units is not None and units < 0:
         return [_credit(heard, place, item, -units)]
     frame = frame_of(heard, place, item)
-    when = occurred(item, heard, place)
-    course = _course(heard, item)
-    voided = standing == "void"
-    if profile.how == "reported":
-        event = frame.event("reported", when, {}, course=course, voided=voided)
-        return [event._replace(reported=_reported(heard, place, item, units))]
-    return [_activity(frame, when, course, voided, units)]
+    if profile.how == "activity":
+        return [_activity(frame, units)]
+    event = frame.event("reported", occurred(item, heard, place), _foreign(heard), course=_course(heard, item))
+    return [event._replace(reported=_reported(heard, place, item, units))]
 
 
 def occurred(item: Node, heard: Heard, place: str) -> When:
@@ -105,7 +104,25 @@ def _reported(heard: Heard, place: str, item: Node, units: int | None) -> Report
     return Reported(codes[0], modifiers_of(item, profile.modifier_url), units)
 
 
-def _activity(frame: Frame, when: When, course: str | None, voided: bool, units: int | None) -> TreatmentEvent:
+def _foreign(heard: Heard) -> dict[str, Any]:
+    policy = heard.sender.profile.charge_items.foreign_codes
+    return {} if policy == "hold" else {"foreign_codes": policy}
+
+
+def _void(frame: Frame) -> TreatmentEvent:
+    """Return what takes an item back: its id is enough, and it is not lost for a wrong code or a missing date."""
+    heard, item = frame.heard, frame.resource
+    try:
+        when = occurred(item, heard, frame.place)
+    except MessageError:
+        said = item.get("enteredDate") or item.get("meta", {}).get("lastUpdated") or heard.body.timestamp
+        if not said:
+            raise
+        when = local(said, heard.sender.zone, f"{frame.place}.enteredDate")
+    return frame.event("reported", when, {}, course=_course(heard, item), voided=True)
+
+
+def _activity(frame: Frame, units: int | None) -> TreatmentEvent:
     heard, item = frame.heard, frame.resource
     profile = heard.sender.profile.charge_items
     code = next(concept_codes(item["code"], profile.code_systems), None)
@@ -115,12 +132,18 @@ def _activity(frame: Frame, when: When, course: str | None, voided: bool, units:
             "add it under charge_items.activities and resend", "103",
         )  # fmt: skip
     kind, given = heard.sender.activities[code]
+    if kind in ("fraction", "guidance") and units not in (None, 1):
+        raise MessageError(f"{frame.place}.quantity", f"a {kind} of several units", "send one item for each", "207")
     facts = dict(given) | said_facts(item, kind, heard.sender.zone, frame.place)
-    event = frame.event(kind, when, facts, course=course, voided=voided)
+    for name in MUST_OF.get(kind, ()):
+        if name not in facts:
+            raise MessageError(f"{frame.place}.extension", f"{kind} does not say {name}", "send it as a fact", "101")
+    when = occurred(item, heard, frame.place)
     if kind != "service":
-        return event
-    own = facts.pop("code", code)
-    return event._replace(reported=Reported(str(own), modifiers_of(item, profile.modifier_url), units))
+        return frame.event(kind, when, facts, course=_course(heard, item))
+    own = str(facts.pop("code", code))
+    event = frame.event(kind, when, facts | _foreign(heard), course=_course(heard, item))
+    return event._replace(reported=Reported(own, modifiers_of(item, profile.modifier_url), units))
 
 
 def _credit(heard: Heard, place: str, item: Node, units: int) -> TreatmentEvent:
@@ -135,9 +158,10 @@ def _credit(heard: Heard, place: str, item: Node, units: int) -> TreatmentEvent:
     said = item.get("meta", {}).get("lastUpdated") or item.get("enteredDate") or heard.body.timestamp
     if not order(said):
         raise MessageError(f"{place}.enteredDate", "a credit does not say when it was made", "send the time", "101")
-    revision = (order(said), *frame.base.revision[1:])
+    revision = (order(said), frame.version)
     event = frame.event("reported", occurred(item, heard, place), {}, course=_course(heard, item), voided=True)
-    return event._replace(revision=revision, reported=_reported(heard, place, item, units))
+    said_code = _reported(heard, place, item, units) if profile.how == "reported" else None
+    return event._replace(revision=revision, reported=said_code)
 
 
 def _originals(heard: Heard, item: Node) -> Iterator[str]:

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from fhir_radcharge.errors import MessageError
 from fhir_radcharge.model import TreatmentEvent
 from fhir_radcharge.wire.fhir.codex_images import When, images, no_images
-from fhir_radcharge.wire.fhir.context import Frame, Heard, above, course_of, session_of
+from fhir_radcharge.wire.fhir.context import PHASE, Frame, Heard, above, course_of, session_of
 from fhir_radcharge.wire.fhir.elements import (
     Node,
     extension_value,
@@ -42,7 +42,6 @@ _PLANNED: Final = (f"{_CODEX}radiotherapy-fractions-planned", f"{_CODEX}radiothe
 
 FRACTION: Final = "1297069006"
 PLAN: Final = "1255724003"
-PHASE: Final = "1222565005"
 COURSE: Final = "1217123003"
 _UNITS: Final = {"cGy": Decimal(1), "Gy": Decimal(100)}
 _UNDECIDED: Final = "undecided"
@@ -67,7 +66,7 @@ def fraction_events(frame: Frame) -> tuple[list[TreatmentEvent], list[str]]:
     if standing == "refuse":
         raise MessageError(f"{frame.place}.status", "the status says nothing", "send what became of it", "103")
     chain = list(above(heard, resource))
-    when = started(frame)
+    when = started(frame) if standing != "void" else when_known(frame)
     course = course_of(heard, resource, chain, is_course)
     if standing == "void":
         return [
@@ -99,6 +98,17 @@ def started(frame: Frame) -> When:
         if name in resource:
             return local(resource[name], frame.heard.sender.zone, f"{frame.place}.{name}")
     raise MessageError(f"{frame.place}.performedPeriod.start", "it does not say when", "send the start", "101")
+
+
+def when_known(frame: Frame) -> When:
+    """Return when what did not happen would have begun, else when it was said: a void needs no more."""
+    try:
+        return started(frame)
+    except MessageError:
+        said = frame.resource.get("meta", {}).get("lastUpdated") or frame.heard.body.timestamp
+        if not said:
+            raise
+        return local(said, frame.heard.sender.zone, f"{frame.place}.meta.lastUpdated")
 
 
 def _facts(frame: Frame, chain: Sequence[Node]) -> tuple[dict[str, Any], list[str]]:

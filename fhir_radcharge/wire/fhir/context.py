@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
 from fhir_radcharge.errors import MessageError
 from fhir_radcharge.model import MISSABLE, Kind, PatientClass, Place, TreatmentEvent
-from fhir_radcharge.wire.fhir.elements import NPI, Node, extension_value, identifier, order
+from fhir_radcharge.places import UNMAPPED
+from fhir_radcharge.wire.dft import SiteTables
+from fhir_radcharge.wire.fhir.elements import NPI, Node, extension_value, identifier, order, snomed
 from fhir_radcharge.wire.fhir.own_extensions import AUTHORIZATION, COURSE
 from fhir_radcharge.wire.fhir.profile import Sender
 from fhir_radcharge.wire.fhir.read import Body
-from fhir_radcharge.wire.fhir.strict_json import dumps
 from fhir_radcharge.wire.fhir.tables import Tables
 
 _ANCESTORS_MAX = 12
+_COVERS_MAX = 16
+PHASE = "1222565005"
+_MAKES_LINES = frozenset({"fraction", "guidance", "port_image", "service", "reported"})
+
+
+class Around(NamedTuple):
+    """What several resources of a body may need, found once: its covers, and the phases of each planned course."""
+
+    covers: tuple[Node, ...]
+    phases: Mapping[int, tuple[Node, ...]]
+
+    def phases_of(self, course: Node) -> tuple[Node, ...]:
+        """Return the phase requests that are based on a course request."""
+        return self.phases.get(id(course), ())
 
 
 class Heard(NamedTuple):
-    """One body with all that is needed to read it."""
+    """One body with all that is needed to read it; `notices` gathers what only needs to be seen."""
 
     body: Body
     sender: Sender
     tables: Tables
-    places: Mapping[str, Place]
+    site: SiteTables
     message: int
+    notices: list[str]
+    around: Around
 
 
 class Frame(NamedTuple):
@@ -37,6 +53,7 @@ class Frame(NamedTuple):
     resource: Node
     base: TreatmentEvent
     version: int
+    locations: tuple[str, ...]
 
     @property
     def is_first(self) -> bool:
@@ -56,14 +73,33 @@ class Frame(NamedTuple):
         """Return an event of this resource."""
         day, minute = when
         return self.base._replace(
-            id=self.base.id + suffix,
-            kind=kind,
-            day=day,
-            minute=minute,
-            facts=facts,
-            course=course,
-            voided=voided,
-        )
+            id=self.base.id + suffix, kind=kind, day=day, minute=minute, facts=facts, course=course, voided=voided,
+            place=self._where(day), lacks=self.base.lacks if kind in _MAKES_LINES else frozenset(),
+        )  # fmt: skip
+
+    def _where(self, day: date) -> Place:
+        for location in self.locations:
+            place = self.heard.site.settings.place(location, day)
+            if place is not None:
+                return place
+        self.heard.notices.append("setting_unknown")
+        return Place()
+
+
+def around(body: Body) -> Around:
+    """Return what the resources of a body share."""
+    covers: list[Node] = []
+    phases: dict[int, tuple[Node, ...]] = {}
+    for entry in body.entries:
+        kind = entry.resource["resourceType"]
+        if kind == "Coverage":
+            covers.append(entry.resource)
+        elif kind == "ServiceRequest" and snomed(entry.resource.get("code")) == PHASE:
+            for link in entry.resource.get("basedOn", ()):
+                course = body.find(link, entry.resource)
+                if course is not None:
+                    phases[id(course)] = (*phases.get(id(course), ())[:2], entry.resource)
+    return Around(tuple(covers[:_COVERS_MAX]), phases)
 
 
 def frame_of(heard: Heard, place: str, resource: Node, event_id: str | None = None) -> Frame:
@@ -74,14 +110,13 @@ def frame_of(heard: Heard, place: str, resource: Node, event_id: str | None = No
             f"{place}.identifier", "nothing names this event", "send an identifier that stays the same", "101"
         )
     session = encounter_of(heard, resource)
-    revision = _revision(heard, resource)
     base = TreatmentEvent(
         source=heard.sender.name, id=found, kind="service", day=date.min,
-        place=place_of(heard, resource, session), patient_class=patient_class_of(heard, session, place),
-        payer=payer_of(heard), provider=provider_of(heard, resource), lacks=lacks_of(heard, resource),
-        revision=revision, message=heard.message,
+        patient_class=patient_class_of(heard, session, place), payer=payer_of(heard),
+        provider=provider_of(heard, resource), lacks=lacks_of(heard, resource),
+        revision=_revision(heard, resource), message=heard.message,
     )  # fmt: skip
-    return Frame(heard, place, resource, base, version_of(resource))
+    return Frame(heard, place, resource, base, version_of(resource), tuple(_locations(heard, resource, session)))
 
 
 def patient_of(heard: Heard, resource: Node, place: str) -> str:
@@ -147,23 +182,19 @@ def patient_class_of(heard: Heard, session: Node | None, place: str) -> PatientC
     return profile.patient_class_absent
 
 
-def place_of(heard: Heard, resource: Node, session: Node | None) -> Place:
-    """Return the setting of the first location or organisation that the site knows, else the unknown."""
-    for name in _locations(heard, resource, session):
-        if name in heard.places:
-            return heard.places[name]
-    return Place()
-
-
 def payer_of(heard: Heard) -> str | None:
-    """Return the payer profile of the body's one Coverage, the profile's default where none is sent."""
+    """Return the payer profile of the body's cover, `unmapped`, or the profile's default where none is sent."""
     profile = heard.sender.profile
-    payers = [entry.resource for entry in heard.body.entries if entry.resource["resourceType"] == "Coverage"]
-    for coverage in payers:
-        for key in _payer_keys(heard, coverage):
-            if key in profile.payers:
-                return profile.payers[key]
-    return "unknown" if payers else profile.payer_absent
+    covers = heard.around.covers
+    for cover in covers:
+        for system, value in _payer_keys(heard, cover):
+            payer = profile.payers.get(f"{system}|{value}") or heard.site.payers.payer(value)
+            if payer is not None:
+                return payer
+    if covers:
+        return UNMAPPED
+    heard.notices.append("payer_unknown")
+    return profile.payer_absent
 
 
 def provider_of(heard: Heard, resource: Node) -> str | None:
@@ -215,16 +246,15 @@ def course_of(heard: Heard, resource: Node, chain: Sequence[Node], is_course: Ca
     return None
 
 
-def _revision(heard: Heard, resource: Node) -> tuple[int, int, str]:
-    """Return when it was said, at which version, and a hash that decides where both are the same.
+def _revision(heard: Heard, resource: Node) -> tuple[int, int]:
+    """Return when it was said and at which version; what ties is decided by its content, never by arrival.
 
     Time comes first because a credit is another resource than the charge that it takes back, with versions of
     its own. The Bundle's time counts only where the resource has neither: a resend gets a new one.
     """
     meta = resource.get("meta", {})
-    version = meta.get("versionId", "")
-    updated = meta.get("lastUpdated") or ("" if version else heard.body.timestamp)
-    return order(updated), version_of(resource), hashlib.sha256(dumps(resource)).hexdigest()[:16]
+    updated = meta.get("lastUpdated") or ("" if meta.get("versionId") else heard.body.timestamp)
+    return order(updated), version_of(resource)
 
 
 def version_of(resource: Node) -> int:
@@ -247,12 +277,13 @@ def _locations(heard: Heard, resource: Node, session: Node | None) -> Iterator[s
                 yield name
 
 
-def _payer_keys(heard: Heard, coverage: Node) -> Iterator[str]:
+def _payer_keys(heard: Heard, coverage: Node) -> Iterator[tuple[str, str]]:
     for payor in (*coverage.get("payor", ()), *([coverage["insurer"]] if "insurer" in coverage else ())):
         own = payor.get("identifier")
         found = heard.body.find(payor, coverage)
         for one in ((own,) if own else ()) + tuple((found or {}).get("identifier", ())):
-            yield f"{one.get('system', '')}|{one.get('value', '')}"
+            if "value" in one:
+                yield one.get("system", ""), one["value"]
 
 
 def _npi(heard: Heard, actor: Node, resource: Node) -> str | None:

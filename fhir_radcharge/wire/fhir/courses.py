@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
 from fhir_radcharge.errors import MessageError
 from fhir_radcharge.model import TreatmentEvent
-from fhir_radcharge.wire.fhir.codex import PHASE, planned_fractions, started
+from fhir_radcharge.wire.fhir.codex import planned_fractions, started, when_known
 from fhir_radcharge.wire.fhir.codex_images import When
-from fhir_radcharge.wire.fhir.context import Frame, Heard
-from fhir_radcharge.wire.fhir.elements import Node, identifier, local, snomed
+from fhir_radcharge.wire.fhir.context import Frame
+from fhir_radcharge.wire.fhir.elements import identifier, local
 
 _REASONS: Final = {"completed": "completed", "stopped": "stopped"}
 _WITHDRAWN: Final = frozenset({"revoked", "entered-in-error"})
@@ -24,7 +23,7 @@ def course_events(frame: Frame) -> list[TreatmentEvent]:
     if reason is None:
         if frame.is_first and resource["status"] != "entered-in-error":
             return []
-        return [frame.event("course_closed", started(frame), {}, suffix="/closed", course=course, voided=True)]
+        return [frame.event("course_closed", when_known(frame), {}, suffix="/closed", course=course, voided=True)]
     return [frame.event("course_closed", _ended(frame), {"reason": reason}, suffix="/closed", course=course)]
 
 
@@ -36,7 +35,7 @@ def prescription_events(frame: Frame) -> list[TreatmentEvent]:
     resource, heard = frame.resource, frame.heard
     sessions = planned_fractions(resource)
     if sessions is None:
-        phases = [planned_fractions(node) for node in _phases(heard, resource)]
+        phases = [planned_fractions(node) for node in heard.around.phases_of(resource)]
         sessions = phases[0] if len(phases) == 1 else None
     voided = resource["status"] in _WITHDRAWN
     if sessions is None and not voided:
@@ -72,13 +71,3 @@ def _ordered(frame: Frame) -> When:
     if said is None:
         return started(frame)
     return local(said, frame.heard.sender.zone, f"{frame.place}.authoredOn")
-
-
-def _phases(heard: Heard, course: Node) -> Sequence[Node]:
-    return [
-        entry.resource
-        for entry in heard.body.entries
-        if entry.resource["resourceType"] == "ServiceRequest"
-        and snomed(entry.resource.get("code")) == PHASE
-        and any(heard.body.find(link, entry.resource) is course for link in entry.resource.get("basedOn", ()))
-    ]

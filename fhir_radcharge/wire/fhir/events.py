@@ -3,61 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 from fhir_radcharge.errors import MessageError
-from fhir_radcharge.model import Place, TreatmentEvent
+from fhir_radcharge.model import TreatmentEvent
+from fhir_radcharge.wire.dft import Reading, SiteTables
 from fhir_radcharge.wire.fhir import codex
 from fhir_radcharge.wire.fhir.charge_items import charge_events
-from fhir_radcharge.wire.fhir.context import Heard, account_of, frame_of, patient_of
+from fhir_radcharge.wire.fhir.context import PHASE, Heard, account_of, around, frame_of, patient_of
 from fhir_radcharge.wire.fhir.courses import course_events, prescription_events
 from fhir_radcharge.wire.fhir.elements import snomed
 from fhir_radcharge.wire.fhir.profile import Sender
 from fhir_radcharge.wire.fhir.read import Body, Entry
 from fhir_radcharge.wire.fhir.tables import Tables
 
-
-class Reading(NamedTuple):
-    """What one request says of one patient. `patient` and `account` are keys, never logged."""
-
-    patient: str
-    account: str
-    events: tuple[TreatmentEvent, ...]
-    problems: tuple[MessageError, ...]
-    notices: tuple[str, ...]
-
-
 Said = tuple[list[TreatmentEvent], list[str]]
 Reader = Callable[[Heard, Entry], Said]
 
 
-def readings(
-    body: Body, sender: Sender, tables: Tables, places: Mapping[str, Place], message: int
-) -> tuple[Reading, ...]:
+def readings(body: Body, sender: Sender, tables: Tables, site: SiteTables, message: int) -> tuple[Reading, ...]:
     """Return one reading for each patient that the body speaks of, in the order in which they come.
 
     What cannot be read of one resource is a problem of its patient and the other resources go on. A resource
     whose patient is unknown, and problems of the body itself, are in a reading without a patient, at the end.
     """
-    heard = Heard(body, sender, tables, places, message)
     found: dict[str, _Gathered] = {}
-    lost = _Gathered()
+    lost, shared = _Gathered(), around(body)
     lost.problems += body.problems
     for entry in body.entries:
         reader = _reader(entry)
         if reader is None:
             continue
+        heard = Heard(body, sender, tables, site, message, [], shared)
         gathered = lost
         try:
             patient = patient_of(heard, entry.resource, entry.place)
             gathered = found.setdefault(patient, _Gathered())
             gathered.account = gathered.account or account_of(heard, entry.resource)
-            events, notices = reader(heard, entry)
+            events, notices = _test_data(entry) or reader(heard, entry)
         except MessageError as error:
             gathered.problems.append(error)
         else:
             gathered.events += events
-            gathered.notices += notices
+            gathered.notices += [*heard.notices, *notices]
     every = [gathered.reading(patient) for patient, gathered in found.items()]
     return (*every, lost.reading("")) if lost.problems or not every else tuple(every)
 
@@ -72,7 +59,9 @@ class _Gathered:
         self.notices: list[str] = []
 
     def reading(self, patient: str) -> Reading:
-        return Reading(patient, self.account, tuple(self.events), tuple(self.problems), tuple(self.notices))
+        return Reading(
+            patient, self.account, tuple(self.events), tuple(self.problems), tuple(dict.fromkeys(self.notices))
+        )
 
 
 def _reader(entry: Entry) -> Reader | None:
@@ -88,6 +77,12 @@ def _reader(entry: Entry) -> Reader | None:
     if kind == "ServiceRequest" and codex.is_course(resource):
         return _planned_course
     return None
+
+
+def _test_data(entry: Entry) -> Said | None:
+    """Return a notice for a resource that says of itself that it is for testing: it is stored, never charged."""
+    labels = entry.resource.get("meta", {}).get("security", ())
+    return ([], ["not_production: HTEST"]) if any(one.get("code") == "HTEST" for one in labels) else None
 
 
 def _charge_item(heard: Heard, entry: Entry) -> Said:
@@ -118,5 +113,5 @@ _PROCEDURES: Mapping[str, Reader] = {
     codex.FRACTION: _fraction,
     codex.COURSE: _course,
     codex.PLAN: _plan,
-    codex.PHASE: _plan,
+    PHASE: _plan,
 }

@@ -79,7 +79,7 @@ ROWS: Final[tuple[Row, ...]] = (
     Row("FT1-23", "ChargeItem.supportingInformation", "inexact", "the name space of the order number",
         "what else it supports"),
     Row("FT1-24", "ChargeItem.enterer", "inexact", "the name of the person", ""),
-    Row("FT1-25", "ChargeItem.code", "inexact", "that the code stood in FT1-25 where FT1-7 says the same", ""),
+    Row("FT1-25", "ChargeItem.code", "inexact", "whether a billing code stood in FT1-25 or in FT1-7", ""),
     Row("FT1-26", "ChargeItem.extension(charge-modifier)", "equivalent", "the modifier's text", ""),
     Row("FT1-29", "ChargeItem.productCodeableConcept", "equivalent", "", "a product by reference"),
     Row("FT1-32", "ChargeItem.performingOrganization", "inexact", "the organisation's name", "the display"),

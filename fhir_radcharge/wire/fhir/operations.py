@@ -50,13 +50,12 @@ def oracle_credit(line: Line, destination: FhirDestination) -> Request:
         raise UnsafeError(f"posting {posting.id}: the host's id and version of the charge are not known; read it first")
     if posting.units != posting.line.units:
         raise UnsafeError(f"posting {posting.id}: $credit takes back all units, not a part; credit and charge anew")
-    item = charge_item(line, destination)
+    item = _own_references(line, charge_item(line, destination))
     parameters: list[Resource] = [
-        {"name": "versionId", "valueString": sent.version},
+        {"name": "versionId", "valueId": sent.version},
         {"name": "subject", "valueReference": item["subject"]},
+        {"name": "context", "valueReference": item["context"]},
     ]
-    if "context" in item:
-        parameters.append({"name": "context", "valueReference": item["context"]})
     return Request("POST", f"ChargeItem/{sent.id}/$credit", _HEADERS, _parameters(line, parameters), (201,))
 
 
@@ -108,7 +107,7 @@ def _oracle_item(line: Line, destination: FhirDestination) -> Resource:
     """Return the item as `$create` takes it: status unknown, one coding with its schedule, a time of service."""
     oracle = destination.oracle
     assert oracle is not None, "an oracle destination has its section"
-    item = charge_item(line, destination)
+    item = _own_references(line, charge_item(line, destination))
     item.pop("id")
     item["status"] = "unknown"
     coding: Any = dict(item["code"]["coding"][0])
@@ -118,6 +117,14 @@ def _oracle_item(line: Line, destination: FhirDestination) -> Resource:
     period = item.pop("occurrencePeriod", None)
     if period is not None:
         item["occurrenceDateTime"] = period["start"]
+    return item
+
+
+def _own_references(line: Line, item: Resource) -> Resource:
+    """Return the item if it names patient and visit by the host's own references, which its operations insist on."""
+    for element in ("subject", "context"):
+        if "reference" not in item.get(element, {}):
+            raise UnsafeError(f"posting {line.posting.id}: the host's own {element} is not known; look it up first")
     return item
 
 

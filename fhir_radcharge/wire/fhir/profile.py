@@ -58,6 +58,7 @@ class ChargeItems(Declared):
     negative: Literal["credit", "refuse"]
     original: tuple[str, ...] = ()
     activities: Mapping[Code, Activity] = Field(default_factory=dict)
+    foreign_codes: Literal["hold", "pass", "drop"] = "hold"
 
 
 class FhirSender(Declared):

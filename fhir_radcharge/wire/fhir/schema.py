@@ -38,6 +38,9 @@ _DATE: Final = r"([0-9]([0-9]([0-9][1-9]|[1-9]0)|[1-9]00)|[1-9]000)"
 _DAY: Final = r"-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
 _CLOCK: Final = r"([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\.[0-9]{1,9})?"
 _ZONE: Final = r"(Z|[+-]((0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
+# No honest list is longer; a resource that many others refer to is read once for each of them.
+_ITEMS_MAX: Final = 256
+_ENTRIES_MAX: Final = 5_000
 _TEXT: Final = {"type": "string", "minLength": 1}
 _PRIMITIVES: Final[Mapping[str, Mapping[str, Any]]] = {
     "String": _TEXT,
@@ -159,6 +162,8 @@ def _definition(name: str, release: Release, waiting: list[str]) -> dict[str, An
         if element == "fhir_comments" or element == "resourceType":
             continue
         properties[element] = _element(field.annotation, field.metadata, said, waiting)
+        if (name, element) == ("Bundle", "entry"):
+            properties[element]["maxItems"] = _ENTRIES_MAX
         if field.is_required() or said.get("element_required"):
             required.append(element)
         if "one_of_many" in said:
@@ -190,7 +195,7 @@ def _element(annotation: Any, metadata: list[Any], said: Mapping[str, Any], wait
     if _primitive(leaf) is not None or getattr(leaf, "__name__", "") == "FHIRPrimitiveExtensionType":
         # A list of primitives may have null where only an extension speaks.
         schema = {"anyOf": [schema, {"type": "null"}]}
-    return {"type": "array", "minItems": 1, "items": schema}
+    return {"type": "array", "minItems": 1, "maxItems": _ITEMS_MAX, "items": schema}
 
 
 def _leaf(annotation: Any) -> tuple[Any, bool]:
@@ -263,6 +268,7 @@ _KINDS: Final[Mapping[str, tuple[str, str, str]]] = {
     ),
     "FalseSchema": ("two of one choice are said", "send one value of the choice", "207"),
     "MinItems": ("the list is empty", "leave the element out", "102"),
+    "MaxItems": ("the list is longer than is read here", "send it in parts", "102"),
     "MinProperties": ("the element is empty", "leave the element out", "102"),
 }
 
