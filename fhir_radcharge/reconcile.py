@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from fhir_radcharge.model import Charge, Correction, Corrections, Flag, PostingKind, Standing
 from fhir_radcharge.rules.edits import EDIT_REASONS
@@ -41,59 +42,125 @@ def posting_id(destination: str, key: str, kind: PostingKind, previous: str | No
     return base64.b32encode(hashlib.sha256(told.encode()).digest())[:ID_LENGTH].decode()
 
 
-def corrections(charges: Sequence[Charge], standing: Sequence[Standing]) -> Corrections:
+def corrections(
+    charges: Sequence[Charge], standing: Sequence[Standing], accounts: Mapping[str, str] | None = None
+) -> Corrections:
     """Return the corrections for one destination: credits first within a unit, in the order of service.
 
     A line that stands and is now held by an edit stays and is flagged; held by anything else it is credited.
     A counted unit that only moved keeps its sent date where the payer's knob says so, with a work item.
+    `accounts` has the account of each event that dates a line: one that differs from the account to which the
+    charge went takes the charge back there and makes it anew here (None: accounts play no part).
     """
-    due, kept, flags = _wanted(charges, standing)
-    stands: dict[str, list[Standing]] = defaultdict(list)
+    known = _Known(accounts)
+    due, kept, flags = _wanted(charges, standing, known)
+    stands: dict[_Identity, list[Standing]] = defaultdict(list)
     for said in standing:
         if said.posting not in kept:
-            stands[line_key(said)].append(said)
-    wanted: dict[str, list[Charge]] = defaultdict(list)
+            stands[known.of_standing(said)].append(said)
+    wanted: dict[_Identity, list[Charge]] = defaultdict(list)
     for charge in due:
-        wanted[line_key(charge)].append(charge)
+        wanted[known.of_charge(charge)].append(charge)
+    gone = {key for key, says in stands.items() if _units(says) != _units(wanted.get(key, ()))}
+    fresh = [key for key, same in wanted.items() if key in gone or key not in stands]
+    if not gone and not fresh:
+        return Corrections((), tuple(flags))
     found: list[Correction] = []
-    moved = {said.slot for key, says in stands.items() if key not in wanted for said in says if said.slot}
-    for key, says in stands.items():
-        units = sum(charge.units for charge in wanted.get(key, ()))
-        found.extend(
-            _credits(says, sum(s.units for s in says) - units, _cause(says[0], key, wanted, charges))
-        )
-    for key, same in wanted.items():
-        have = sum(said.units for said in stands.get(key, ()))
-        more = sum(charge.units for charge in same) - have
+    because = _Because(stands, wanted, charges, known)
+    for key in gone:
+        surplus = _units(stands[key]) - _units(wanted.get(key, ()))
+        found.extend(_credits(stands[key], surplus, because.credit(key)))
+    for key in fresh:
+        more = _units(wanted[key]) - _units(stands.get(key, ()))
         if more > 0:
-            cause = "units" if have else "moved" if same[0].slot in moved else "new"
-            found.append(Correction("CHARGE", more, cause, charge=same[0]))
+            found.append(Correction("CHARGE", more, because.charge(key), charge=wanted[key][0]))
     return Corrections(tuple(sorted(found, key=_order)), tuple(flags))
 
 
+_Identity = tuple[Any, ...]
+
+
+class _Known:
+    """What makes two lines one: the fields of `line_key`, and the account where accounts play a part."""
+
+    def __init__(self, accounts: Mapping[str, str] | None) -> None:
+        self._accounts = accounts
+
+    def of_charge(self, charge: Charge) -> _Identity:
+        # bill, course, code, modifiers, day, end; place, provider, packaged; slot: slices, because this is hot.
+        own = (*charge[:6], *charge[7:10], charge.slot)
+        return own if self._accounts is None else (*own, self._accounts.get(charge.dated_by, ""))
+
+    def of_standing(self, said: Standing) -> _Identity:
+        own = (*said[1:7], *said[8:12])
+        return own if self._accounts is None else (*own, said.account)
+
+
+def _units(lines: Sequence[Charge] | Sequence[Standing]) -> int:
+    return sum([line.units for line in lines])
+
+
+class _Because:
+    """Why a line is said or taken back, in one word; looked up only for lines that changed."""
+
+    def __init__(
+        self,
+        stands: Mapping[_Identity, list[Standing]],
+        wanted: Mapping[_Identity, list[Charge]],
+        charges: Sequence[Charge],
+        known: _Known,
+    ) -> None:
+        self._stands, self._wanted = stands, wanted
+        self._held = {known.of_charge(charge) for charge in charges if charge.hold}
+        self._due_slots = {charge.slot for charge in charges if charge.slot and not charge.hold}
+        self._gone_slots = {
+            said.slot for key, says in stands.items() if key not in wanted for said in says if said.slot
+        }
+        self._keys_due = {key[:10] for key in wanted}
+        self._keys_gone = {key[:10] for key in stands if key not in wanted}
+
+    def credit(self, key: _Identity) -> str:
+        if key in self._wanted:
+            return "units"
+        if key in self._held:
+            return "held"
+        if len(key) > 10 and key[:10] in self._keys_due:
+            return "account"
+        return "moved" if key[9] and key[9] in self._due_slots else "gone"
+
+    def charge(self, key: _Identity) -> str:
+        if key in self._stands:
+            return "units"
+        if len(key) > 10 and key[:10] in self._keys_gone:
+            return "account"
+        return "moved" if key[9] and key[9] in self._gone_slots else "new"
+
+
 def _wanted(
-    charges: Sequence[Charge], standing: Sequence[Standing]
+    charges: Sequence[Charge], standing: Sequence[Standing], known: _Known
 ) -> tuple[list[Charge], set[str], list[Flag]]:
     """Return the lines to stand, the postings that stay as they were sent, and the work items of keeping them."""
+    due = [charge for charge in charges if charge.hold is None and not (charge.keeps_date and charge.slot)]
+    if len(due) == len(charges):
+        return due, set(), []
     by_slot = {said.slot: said for said in standing if said.slot}
-    by_key: dict[str, list[Standing]] = defaultdict(list)
+    by_key: dict[_Identity, list[Standing]] = defaultdict(list)
     for said in standing:
-        by_key[line_key(said)].append(said)
-    due: list[Charge] = []
+        by_key[known.of_standing(said)].append(said)
     kept: set[str] = set()
     flags: list[Flag] = []
     for charge in charges:
         if charge.hold is not None:
-            if charge.hold in EDIT_REASONS and (says := by_key.get(line_key(charge))):
+            if charge.hold in EDIT_REASONS and (says := by_key.get(known.of_charge(charge))):
                 kept.update(said.posting for said in says)
                 flags.append(Flag(charge.hold, charge.course, charge.day, charge.events, "already sent"))
-            continue
-        sent = by_slot.get(charge.slot) if charge.keeps_date and charge.slot else None
-        if sent is not None and line_key(sent) != line_key(charge) and _same_but_date(sent, charge):
-            kept.add(sent.posting)
-            flags.append(Flag("date_variance", charge.course, charge.day, charge.events))
-            continue
-        due.append(charge)
+        elif charge.keeps_date and charge.slot:
+            sent = by_slot.get(charge.slot)
+            if sent is not None and line_key(sent) != line_key(charge) and _same_but_date(sent, charge):
+                kept.add(sent.posting)
+                flags.append(Flag("date_variance", charge.course, charge.day, charge.events))
+            else:
+                due.append(charge)
     return due, kept, flags
 
 
@@ -109,18 +176,6 @@ def _credits(says: Sequence[Standing], surplus: int, cause: str) -> Iterable[Cor
         units = min(surplus, said.units)
         surplus -= units
         yield Correction("CREDIT", units, cause, credits=said)
-
-
-def _cause(said: Standing, key: str, wanted: dict[str, list[Charge]], charges: Sequence[Charge]) -> str:
-    if key in wanted:
-        return "units"
-    if any(charge.hold and line_key(charge) == key for charge in charges):
-        return "held"
-    return (
-        "moved"
-        if said.slot and any(charge.slot == said.slot and not charge.hold for charge in charges)
-        else "gone"
-    )
 
 
 def _order(correction: Correction) -> tuple[object, ...]:

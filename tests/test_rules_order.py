@@ -105,3 +105,16 @@ def test_a_posting_id_is_made_of_content_and_of_the_posting_before() -> None:
     assert len(first) == 12
     assert first.isalnum()
     assert first.upper() == first
+
+
+def test_another_account_takes_the_charge_back_there_and_makes_it_here(stages, rulebook: Rulebook) -> None:
+    _, assume, steps = next(found for found in stages if found[0] == "B01")
+    due = [c for c in charges_due(steps[0].events, rulebook, None, assume).charges if c.bill == "global"]
+    standing = [_post(c, c.units, n)._replace(account="old") for n, c in enumerate(due)]
+    accounts = {c.dated_by: "new" for c in due}
+
+    said = [(c.kind, (c.charge or c.credits).code, c.cause) for c in corrections(due, standing, accounts).corrections]
+
+    assert corrections(due, standing, {c.dated_by: "old" for c in due}).corrections == ()
+    assert sorted(said) == [("CHARGE", "77014", "account"), ("CHARGE", "G6015", "account"),
+                            ("CREDIT", "77014", "account"), ("CREDIT", "G6015", "account")]
