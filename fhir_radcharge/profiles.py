@@ -111,6 +111,7 @@ class _Compiler:
             key_segment=profile.keys.segment if profile.keys else "",
             key_first=profile.keys.first if profile.keys else 1,
             keys_known=self._keys_known(),
+            observations=self._names_read("OBX"),
             texts=self._texts(),
             facts=self._facts(),
         )
@@ -202,14 +203,16 @@ class _Compiler:
             found[parts.segment] = (*found.get(parts.segment, ()), source)
         return found
 
-    def _keys_known(self) -> frozenset[str]:
-        """Return the keys that some path reads, and those declared as ignored: any other is worth a notice."""
-        if self.profile.keys is None:
-            return frozenset()
+    def _names_read(self, segment: str) -> frozenset[str]:
+        """Return the names of keyed paths that read a segment: its other keys or observations say nothing here."""
         line = self.profile.line.model_dump()
         paths = [*_leaves(line), *(path for fact in self.profile.facts.values() for path in fact.from_)]
-        read = {key[1] for path in paths if (key := keyed(path)) is not None}
-        return frozenset(read) | frozenset(self.profile.keys.ignored)
+        return frozenset(key[1] for path in paths if (key := keyed(path)) is not None and key[0] == segment)
+
+    def _keys_known(self) -> frozenset[str]:
+        """Return the keys that some path reads, and those declared as ignored: any other is worth a notice."""
+        keys = self.profile.keys
+        return self._names_read(keys.segment) | frozenset(keys.ignored) if keys else frozenset()
 
     def _check_names(self) -> None:
         for name in self.profile.facts:

@@ -47,10 +47,11 @@ def read_dft(message: Message, sender: Sender, site: SiteTables, number: int) ->
     silence = _silence(message, sender)
     if silence:
         return Reading("", "", (), (), (silence,))
-    everything = grouped(message)
-    scope = shared_scope(everything, message.delimiters)
-    patient, account = sender.patient(scope), sender.account(scope)
+    patient = account = ""
     try:
+        everything = grouped(message, sender)
+        scope = shared_scope(everything, message.delimiters)
+        patient, account = sender.patient(scope), sender.account(scope)
         shared = _shared(message, everything, scope, patient, sender, site, number)
     except MessageError as problem:
         return Reading(patient, account, (), (problem,), ())

@@ -14,7 +14,7 @@ from fhir_radcharge.wire.times import Zone, read_moment
 Convert = Callable[[str, Delimiters, Zone, str], Any]
 
 _MEMO_MAX = 5_000
-_SHOWN_MAX = 30
+_CODE = re.compile(r"[A-Za-z0-9._+/-]{0,20}")
 _NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{1,4})?")
 _PAIR = ("physician", "other")
 
@@ -80,8 +80,8 @@ MUST_OF: Mapping[str, tuple[str, ...]] = {
 
 
 def shown(value: str) -> str:
-    """Return a code as an error may show it: cut short, so that no free text travels in errors."""
-    return value if len(value) <= _SHOWN_MAX else value[:_SHOWN_MAX] + "..."
+    """Return a code as an error may show it; what does not look like a code may name a person and is not shown."""
+    return value if _CODE.fullmatch(value) else "..."
 
 
 class Meaning(NamedTuple):

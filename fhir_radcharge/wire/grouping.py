@@ -29,8 +29,8 @@ class Grouped(NamedTuple):
     groups: list[list[Segment]]
 
 
-def grouped(message: Message) -> Grouped:
-    """Return the segments of a message by owner."""
+def grouped(message: Message, sender: Sender) -> Grouped:
+    """Return the segments of a message by owner; raise MessageError if it says one fact twice, differently."""
     named: dict[str, Segment] = {}
     observed: dict[str, str] = {}
     groups: list[list[Segment]] = []
@@ -45,7 +45,7 @@ def grouped(message: Message) -> Grouped:
         elif current is not None and name not in shared:
             current.append(segment)
         elif name == "OBX":
-            _observe(observed, segment, message.delimiters)
+            _observe(observed, segment, message.delimiters, sender)
         elif name not in named:
             named[name] = segment
     return Grouped(named, observed, groups)
@@ -62,7 +62,7 @@ def scope_of(
     for segment in group:
         name = segment[0]
         if name == "OBX":
-            _observe(observed, segment, d)
+            _observe(observed, segment, d, sender)
         elif name not in own:
             own[name] = segment
             if name == sender.key_segment:
@@ -83,17 +83,14 @@ def shared_scope(everything: Grouped, d: Delimiters) -> Scope:
     return scope
 
 
-def _observe(observed: dict[str, str], segment: Segment, d: Delimiters) -> None:
-    if len(segment) < 6 or not segment[3] or (len(segment) > 11 and segment[11] in _DELETED):
+def _observe(observed: dict[str, str], segment: Segment, d: Delimiters, sender: Sender) -> None:
+    if len(segment) < 6 or (len(segment) > 11 and segment[11] in _DELETED):
         return
-    name = segment[3]
+    name, value = segment[3], segment[5]
     if not name.isalnum():
         name = leaf(name, d)
-    value = segment[5]
-    if value and observed.get(name, value) != value:
+    if name in sender.observations and value and observed.setdefault(name, value) != value:
         raise MessageError(f"OBX:{shown(name)}", "is stated twice, differently", "send it once", "207")
-    if value:
-        observed[name] = value
 
 
 def _keys(segment: Segment, sender: Sender, notices: list[str]) -> dict[str, str]:

@@ -145,5 +145,6 @@ class Sender:
     key_segment: str
     key_first: int
     keys_known: frozenset[str]
+    observations: frozenset[str]
     texts: Mapping[str, tuple[TextSource, ...]]
     facts: Mapping[str, FactSources]
