@@ -330,3 +330,13 @@ def test_what_a_small_memory_forgets_is_read_again(tmp_path: Path) -> None:
         books.append(desk.standing())
 
     assert books[0] == books[1]
+
+
+def test_a_batch_of_large_messages_ends_where_memory_does(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+    desk.hear(*(dft(f"{i}", f"P{i}", ft1(f"E{i}"), "ZZZ|" + "x" * (3 << 20)) for i in range(5)))
+
+    worked = [desk.engine.work(100) for _ in range(4)]
+
+    assert worked == [2, 2, 1, 0]
+    assert len(desk.send()) == 5

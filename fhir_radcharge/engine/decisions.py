@@ -150,12 +150,12 @@ class Decisions:
     def _release_hold(self, item: Item) -> None:
         """Append the release as an event, so that the rules see it wherever the line moves."""
         _, spelled, day = item.place.split(" ")
-        code, *modifiers = spelled.split("-")
+        code = spelled.partition("-")[0]
         if code == "?":
             raise UnsafeError(f"{item.key}: a line without a code cannot be released; supply what is missing")
-        facts = {"code": code, "modifiers": tuple(modifiers), "date": day, "reason": item.reason}
+        facts = {"code": code, "date": day, "reason": item.reason}
         event = TreatmentEvent(
-            "person", f"release/{item.key}", "release", date.fromisoformat(day), course=item.course, facts=facts
+            "person", f"release/{item.key}", "release", date.fromisoformat(day), course=item.course or None, facts=facts
         )
         for number in self._reader.supply(item.patient, event):
             self._touch(number)

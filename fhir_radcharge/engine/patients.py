@@ -11,8 +11,8 @@ from fhir_radcharge.ledger import Ledger
 from fhir_radcharge.ledger.codec import LINE_COLUMNS, Line, read_event, read_line, revision_order
 from fhir_radcharge.model import Standing, TreatmentEvent
 
-# Events and postings kept in memory, about 1.5 kB each: the process stays small whatever the books hold.
-REMEMBERED_MAX = 20_000
+# Events and postings kept in memory, about 3 kB each: the process stays small whatever the books hold.
+REMEMBERED_MAX = 15_000
 
 _EVENTS = "select key, revision, voided, content, patient, account, source, event_id, kind, message, body from event"
 

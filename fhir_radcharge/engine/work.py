@@ -20,6 +20,8 @@ from fhir_radcharge.ledger.codec import line_fields, why_text
 STARTS_MAX = 3
 # At a start this many of the waiting messages are read one by one, or as many as a batch ever had.
 CAREFUL_MIN = 1_000
+# Messages may be large, so a batch ends at this many bytes whatever their number.
+BATCH_BYTES_MAX = 8 << 20
 # Patients recomputed in one transaction where no message asks for it (a new day, an activation).
 PATIENTS_MAX = 200
 
@@ -173,9 +175,19 @@ class Work:
         ]
 
     def _stored(self, after: int, most: int) -> list[Stored]:
+        """Return the next messages, as many as fit into memory at once and at least one."""
+        sizes = self._ledger.read(
+            "select number, length(raw) from message where number > ? order by number limit ?", (after, most)
+        )
+        last = total = 0
+        for number, size in sizes:
+            total += size
+            if last and total > BATCH_BYTES_MAX:
+                break
+            last = number
         rows = self._ledger.read(
-            "select number, disposition, raw from message where number > ? order by number limit ?",
-            (after, most),
+            "select number, disposition, raw from message where number > ? and number <= ? order by number",
+            (after, last),
         )
         return [Stored(*row) for row in rows]
 
