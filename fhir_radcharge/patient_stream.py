@@ -1,0 +1,128 @@
+"""Turns the books, read only, into the book of one patient after another; memory stays flat.
+
+What `engine.patients.load` answers for one patient is answered here for a block of them at once, several times
+as fast; a patient some of whose events moved between patients is left to `load` itself.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import date
+from functools import lru_cache
+from typing import Any
+
+from fhir_radcharge.engine.items import COLUMNS, Item
+from fhir_radcharge.engine.patients import PatientBook, Saying, load
+from fhir_radcharge.ledger.codec import LINE_COLUMNS, read_event, read_line, revision_order
+from fhir_radcharge.model import Place, Reported, TreatmentEvent
+
+BLOCK = 100
+
+Row = tuple[Any, ...]
+
+
+class ReadBooks:
+    """A connection that reads, asked in the way in which the engine asks its ledger."""
+
+    generation = 0
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """Return all rows that answer a question."""
+        return self.connection.execute(sql, parameters).fetchall()
+
+
+def asked(connection: sqlite3.Connection) -> Any:
+    """Return a connection as what the engine's own questions are asked of; it writes nothing."""
+    return ReadBooks(connection)
+
+
+def books(connection: sqlite3.Connection, numbers: Iterable[int] | None = None) -> Iterator[PatientBook]:
+    """Yield the book of every patient, or of those asked for, in the order of their numbers.
+
+    Each block of patients is read as it stood at one moment.
+    """
+    if numbers is None:
+        last = connection.execute("select coalesce(max(number), 0) from patient").fetchone()[0]
+        wanted: Sequence[int] = range(1, last + 1)
+    else:
+        wanted = sorted(numbers)
+    for start in range(0, len(wanted), BLOCK):
+        part = wanted[start : start + BLOCK]
+        connection.execute("begin")
+        try:
+            found = _block(connection, part)
+        finally:
+            connection.execute("commit")
+        yield from found
+
+
+def _block(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[PatientBook]:
+    marks = ",".join(map(str, numbers))  # whole numbers of our own, never a text from outside
+
+    def rows(sql: str, order: str = "patient") -> Iterator[Row]:
+        return connection.execute(f"{sql} in ({marks}) order by {order}")
+
+    found = {number: PatientBook(number, key) for number, key in rows(
+        "select number, key from patient where number", "number")}  # fmt: skip
+    _hear(found, rows(
+        "select patient, key, revision, voided, content, account, source, event_id, kind, message, body"
+        " from event where patient", "patient, number"))  # fmt: skip
+    for row in rows(f"select patient, {LINE_COLUMNS} from posting where patient", "patient, number"):  # noqa: S608
+        found[row[0]].add_line(read_line(row[1:]))
+    for patient, posting in rows("select patient, posting from struck where patient"):
+        found[patient].struck.add(posting)
+    for row in rows(f"select {COLUMNS} from open_item where patient", "patient, key"):  # noqa: S608
+        item = Item(*row)
+        found[item.patient].items[item.key] = item
+    for patient, day in rows("select patient, day from wake where patient"):
+        found[patient].wake = day
+    for (patient,) in rows("select distinct patient from moved where patient"):
+        found[patient] = _moved(connection, patient)
+    return list(found.values())
+
+
+def _moved(connection: sqlite3.Connection, patient: int) -> PatientBook:
+    return load(asked(connection), patient)
+
+
+def _hear(found: dict[int, PatientBook], rows: Iterable[Row]) -> None:
+    stands: dict[tuple[int, bytes], Row] = {}
+    newest: defaultdict[int, int] = defaultdict(int)
+    for row in rows:
+        patient, key, message = row[0], row[1], row[9]
+        newest[patient] = max(newest[patient], message)
+        known = stands.get((patient, key))
+        if known is None or _order(row) > _order(known):
+            stands[patient, key] = row
+    for patient, message in newest.items():
+        found[patient].message = message
+    kept = list(stands.values())
+    told = json.loads(f"[{','.join(f'[{row[2]},{row[10]}]' for row in kept)}]")
+    for row, (revision, body) in zip(kept, told, strict=True):
+        found[row[0]].sayings[row[1]] = Saying((), _event(row, revision, body), row[5])
+
+
+def _order(row: Row) -> tuple[Any, ...]:
+    return revision_order(row[2], bool(row[3]), row[4])
+
+
+def _event(row: Row, revision: list[Any], body: list[Any]) -> TreatmentEvent:
+    _, _, revision_said, voided, _, _, source, name, kind, message, body_said = row
+    if "$" in body_said or "$" in revision_said:
+        return read_event(source, name, kind, revision_said, voided, message, body_said)
+    day, minute, course, facts, place, patient_class, payer, reported, provider, lacks = body
+    return TreatmentEvent(
+        source, name, kind, _day(day), minute, course, facts, _place(*place), patient_class, payer,
+        Reported(reported[0], tuple(reported[1]), reported[2]) if reported else None,
+        provider, frozenset(lacks), tuple(revision), bool(voided), message,
+    )  # fmt: skip
+
+
+_day = lru_cache(4096)(date.fromisoformat)
+_place = lru_cache(256)(Place)

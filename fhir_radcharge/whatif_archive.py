@@ -1,0 +1,106 @@
+"""Turns cases, or an archive of messages, into what other tables would change; no books are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from fhir_radcharge.cases.reading import load_cases
+from fhir_radcharge.cases.runs import runs
+from fhir_radcharge.errors import RuleError
+from fhir_radcharge.model import Due
+from fhir_radcharge.recoding import Hearing, Patient
+from fhir_radcharge.rules.charging import charges_due
+from fhir_radcharge.rules.rulebook import Rulebook
+from fhir_radcharge.verify import CaseTables
+from fhir_radcharge.whatif import Span, Tally, changed_rows, changes
+from fhir_radcharge.whatif_books import NOTHING_DUE, Side
+
+
+class Pair(NamedTuple):
+    """One patient under both sets of tables: a name without a person in it, the answers, and why one is missing."""
+
+    name: str
+    events: int
+    before: Due
+    after: Due
+    failed_before: str = ""
+    failed_after: str = ""
+
+
+def tallied(
+    pairs: Iterable[Pair], base: Side, draft: Side, span: Span, tally: Tally, say: Callable[[Any], None]
+) -> None:
+    """Compare pair by pair into the tally; hand each change to `say`."""
+    rows = changed_rows(base.site.rulebook, draft.site.rulebook)
+    for pair in pairs:
+        found = changes(pair.before, pair.after, rows)
+        tally.patients += 1
+        tally.events += pair.events
+        tally.recomputed += 1
+        for side, failed in (("before", pair.failed_before), ("after", pair.failed_after)):
+            if failed:
+                tally.failed[side, failed] += 1
+        tally.add(pair.name, pair.before, pair.after, found, span)
+        for change in found:
+            if span.has(change):
+                say((pair.name, change))
+
+
+def of_archive(before: Hearing, after: Hearing, base: Side, draft: Side, as_of: date | None) -> Iterator[Pair]:
+    """Yield the patients of an archive that both sites have heard, each with the profiles of its own."""
+    waiting: tuple[dict[str, Patient], dict[str, Patient]] = ({}, {})
+    number = 0
+    left = iter(before.patients(as_of, base.edits))
+    right = iter(after.patients(as_of, draft.edits))
+    while True:
+        one, other = next(left, None), next(right, None)
+        if one is None and other is None:
+            break
+        for mine, theirs, patient in ((0, 1, one), (1, 0, other)):
+            if patient is None:
+                continue
+            # Both hear the patients in one order unless a profile finds other patients, so hardly any wait.
+            match = waiting[theirs].pop(patient.key, None)
+            if match is None:
+                waiting[mine][patient.key] = patient
+                continue
+            number += 1
+            yield _pair(number, *((patient, match) if mine == 0 else (match, patient)))
+    for patient in waiting[0].values():
+        number += 1
+        yield _pair(number, patient, Patient(patient.key, 0, NOTHING_DUE))
+    for patient in waiting[1].values():
+        number += 1
+        yield _pair(number, Patient(patient.key, 0, NOTHING_DUE), patient)
+
+
+def _pair(number: int, before: Patient, after: Patient) -> Pair:
+    return Pair(str(number), max(before.events, after.events), before.due, after.due, before.failed, after.failed)
+
+
+def of_cases(paths: Iterable[Path], base: Side, draft: Side) -> Iterator[Pair]:
+    """Yield every run of every case, at its last step, with what the case supposes."""
+    book = base.site.rulebook
+    for case in load_cases(paths, book.catalogue, book.policy, book.reasons):
+        for run in runs(case):
+            stage = run.stages[-1]
+            tables = CaseTables(stage.tables) if stage.tables else None
+            answers = []
+            for rulebook in (book, draft.site.rulebook):
+                told = replace(rulebook, policy=rulebook.policy.overridden(case.policy)) if case.policy else rulebook
+                answers.append(_answer(stage.events, told, stage.as_of, run.assume, tables))
+            (before, failed_before), (after, failed_after) = answers
+            yield Pair(f"{case.id}/{run.name}", len(stage.events), before, after, failed_before, failed_after)
+
+
+def _answer(
+    events: Any, rulebook: Rulebook, as_of: date | None, assume: frozenset[str], tables: Any
+) -> tuple[Due, str]:
+    try:
+        return charges_due(events, rulebook, as_of, assume, tables), ""
+    except RuleError as problem:
+        return NOTHING_DUE, str(problem)
