@@ -338,3 +338,14 @@ def test_credits_spread_over_hours_are_no_flood(tmp_path: Path) -> None:
         said += len(desk.send())
 
     assert (said, desk.queue()) == (6, [])
+
+
+def test_silence_at_a_destination_that_was_taken_away_is_asked_about(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db", RESEND)
+    heard(desk, ft1("E1"))
+    one(desk)
+    desk.site = Site({"NEW": Destination(("global",))})
+
+    desk.crash()
+
+    assert desk.queue() == [("unanswered", "hold")]

@@ -112,7 +112,7 @@ class Sending:
             self._ledger.write("update outbox set state = ? where seq = ?", (READY, row.seq))
         elif outcome.kind == "refused":
             self.refuse(row, outcome.code, at)
-        elif self._site.destinations[row.destination].on_ambiguous == "resend":
+        elif self._on_ambiguous(row.destination) == "resend":
             self._ledger.write("update outbox set state = ? where seq = ?", (READY, row.seq))
         else:
             self._ask(row, at)
@@ -176,7 +176,7 @@ class Sending:
         book = self._patients.book(row.patient)
         self._ledger.write("update outbox set state = ? where seq = ?", (ASKED, row.seq))
         name = next((line.id for line in book.lines.values() if line.send == row.seq), "")
-        policy = self._site.destinations[row.destination].on_ambiguous
+        policy = self._on_ambiguous(row.destination)
         self._open(
             book,
             [Item(item_key("unanswered", row.destination, name), "unanswered", policy, row.patient, row.course,
@@ -184,6 +184,11 @@ class Sending:
             at,
         )  # fmt: skip
         self._block(row)
+
+    def _on_ambiguous(self, destination: str) -> str:
+        declared = self._site.destinations.get(destination)
+        # A destination that is no longer in the site's files is asked about, because nothing says otherwise.
+        return declared.on_ambiguous if declared is not None else "hold"
 
     def _open(self, book: PatientBook, items: Iterable[Item], at: str) -> None:
         for item in items:
