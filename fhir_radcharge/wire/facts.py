@@ -71,6 +71,7 @@ FACTS_OF: Mapping[str, frozenset[str]] = {
 }
 # Without these the event says nothing that could be used, so its line is refused and not passed on half empty.
 MUST_OF: Mapping[str, tuple[str, ...]] = {
+    "guidance": ("modality",),
     "approval": ("of",),
     "exam": ("by",),
     "course_closed": ("reason",),

@@ -247,9 +247,9 @@ def _add_code(
     facts["code"] = code
     facts["units"] = units
     if modifiers:
-        facts["modifiers"] = modifiers
+        facts["modifiers"] = list(modifiers)
     if sender.foreign_codes != "hold":
-        facts["foreign_codes"] = sender.foreign_codes
+        facts["foreign"] = sender.foreign_codes
 
 
 def _complete(facts: dict[str, Any], kind: Kind, activity: Activity, day: date, sender: Sender) -> None:
