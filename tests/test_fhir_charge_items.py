@@ -57,6 +57,17 @@ def test_a_bundle_of_charge_items_is_one_reading_of_its_patient_and_visit() -> N
     )  # fmt: skip
 
 
+def test_a_repeat_inside_one_bundle_is_one_event_and_a_contradiction_is_a_problem() -> None:
+    def bundle(*items: Any) -> Any:
+        return {"resourceType": "Bundle", "type": "batch", "entry": [{"resource": item} for item in items]}
+
+    (repeated,) = kit.said(bundle(kit.charge(), kit.charge()), "charge_items")
+    (contradicted,) = kit.said(bundle(kit.charge(), kit.charge(quantity={"value": 2})), "charge_items")
+
+    assert (len(repeated.events), repeated.problems, "line_repeated" in repeated.notices) == (1, (), True)
+    assert [(one.place, one.code) for one in contradicted.problems] == [("Bundle.entry[1].resource.identifier", "207")]
+
+
 @pytest.mark.parametrize(
     ("occurrence", "when"),
     [
@@ -177,6 +188,27 @@ def test_a_cover_that_the_profile_does_not_know_is_unmapped_and_not_the_default(
 
     assert events(bundle)[0].payer == "unmapped"
     assert events(kit.charge())[0].payer == "medicare"
+
+
+def _cover(patient: str, payer: str) -> Any:
+    return {
+        "resourceType": "Coverage", "status": "active", "beneficiary": {"reference": patient},
+        "payor": [{"identifier": {"system": "https://lakeside.example/id/payer", "value": payer}}],
+    }  # fmt: skip
+
+
+def test_each_patient_of_a_bundle_has_the_own_payer_and_never_anothers() -> None:
+    def payers(*covers: Any) -> list[Any]:
+        one = kit.charge(subject={"reference": "Patient/1"})
+        two = kit.charge(subject={"reference": "Patient/2"}, id="other", identifier=None)
+        entries = [{"resource": resource} for resource in (*covers, one, two)]
+        found = kit.said({"resourceType": "Bundle", "type": "batch", "entry": entries}, "charge_items")
+        return [reading.events[0].payer for reading in found]
+
+    assert payers() == ["medicare", "medicare"]
+    assert payers(_cover("Patient/2", "COM")) == ["medicare", "cpt_set"]
+    assert payers(_cover("Patient/1", "MCR"), _cover("Patient/2", "COM")) == ["medicare", "cpt_set"]
+    assert payers(_cover("Patient/3", "COM")) == ["unmapped", "unmapped"]
 
 
 def test_what_a_line_must_carry_and_does_not_is_said() -> None:

@@ -12,8 +12,8 @@ from fhir_radcharge.rulebook_files import load_rulebook
 from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.wire import er7
 from fhir_radcharge.wire.fhir.carried import carried_from_body, carried_from_message
-from fhir_radcharge.wire.fhir.context import Heard, around
 from fhir_radcharge.wire.fhir.events import readings
+from fhir_radcharge.wire.fhir.heard import Heard, around
 from fhir_radcharge.wire.fhir.operations import request_for
 from fhir_radcharge.wire.fhir.read import problems, read
 from fhir_radcharge.wire.fhir.write import Carried, Line
@@ -107,7 +107,17 @@ def test_a_bundle_made_to_be_slow_is_read_in_bounded_time() -> None:
         "bodySite": [{"text": "x"}] * 256,
         "extension": [{"url": "u"}] * 256,
     }
-    many = [{"resource": {**fraction, "id": f"f{n}", "partOf": [{"reference": "Procedure/up"}]}} for n in range(800)]
+    many = [
+        {
+            "resource": {
+                **fraction,
+                "id": f"f{n}",
+                "identifier": [{"use": "usual", "value": f"F{n}"}],
+                "partOf": [{"reference": "Procedure/up"}],
+            }
+        }
+        for n in range(800)
+    ]
     bundle = {"resourceType": "Bundle", "type": "batch", "entry": [{"resource": ancestor}, *many]}
     raw = kit.body(bundle)
     started = time.process_time()

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from fhir_radcharge.wire import er7
-from fhir_radcharge.wire.fhir.context import Heard, account_of, patient_of, session_of
 from fhir_radcharge.wire.fhir.elements import Node, concept_codes, identifier
+from fhir_radcharge.wire.fhir.heard import Heard
+from fhir_radcharge.wire.fhir.surroundings import account_of, patient_of, session_of
 from fhir_radcharge.wire.fhir.write import Carried
 
 _DIAGNOSES: Final = ("http://hl7.org/fhir/sid/icd-10-cm", "http://hl7.org/fhir/sid/icd-9-cm")

@@ -13,7 +13,6 @@ from fhir_radcharge.model import Reported, TreatmentEvent
 from fhir_radcharge.wire.facts import MUST_OF, shown
 from fhir_radcharge.wire.fhir.codex import is_course
 from fhir_radcharge.wire.fhir.codex_images import When
-from fhir_radcharge.wire.fhir.context import Frame, Heard, above, course_of, frame_of
 from fhir_radcharge.wire.fhir.elements import (
     Node,
     concept_codes,
@@ -24,7 +23,10 @@ from fhir_radcharge.wire.fhir.elements import (
     order,
     whole,
 )
+from fhir_radcharge.wire.fhir.frame import Frame, frame_of
+from fhir_radcharge.wire.fhir.heard import Heard
 from fhir_radcharge.wire.fhir.own_extensions import MODIFIER, said_facts
+from fhir_radcharge.wire.fhir.surroundings import above, course_of
 
 
 def charge_events(heard: Heard, place: str, item: Node) -> list[TreatmentEvent]:

@@ -14,7 +14,6 @@ from typing import Any, Final, NamedTuple
 from fhir_radcharge.errors import MessageError
 from fhir_radcharge.model import TreatmentEvent
 from fhir_radcharge.wire.fhir.codex_images import When, images, no_images
-from fhir_radcharge.wire.fhir.context import PHASE, Frame, Heard, above, course_of, session_of
 from fhir_radcharge.wire.fhir.elements import (
     Node,
     extension_value,
@@ -25,7 +24,10 @@ from fhir_radcharge.wire.fhir.elements import (
     snomed,
     whole,
 )
+from fhir_radcharge.wire.fhir.frame import Frame
+from fhir_radcharge.wire.fhir.heard import PHASE, Heard
 from fhir_radcharge.wire.fhir.own_extensions import said_facts
+from fhir_radcharge.wire.fhir.surroundings import above, course_of, session_of
 
 _CODEX: Final = "http://hl7.org/fhir/us/codex-radiation-therapy/StructureDefinition/codexrt-"
 _MCODE: Final = "http://hl7.org/fhir/us/mcode/StructureDefinition/mcode-"

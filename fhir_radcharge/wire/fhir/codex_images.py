@@ -7,8 +7,9 @@ from datetime import date
 from typing import Final
 
 from fhir_radcharge.model import TreatmentEvent
-from fhir_radcharge.wire.fhir.context import Frame, Heard
 from fhir_radcharge.wire.fhir.elements import Node, extensions, snomed
+from fhir_radcharge.wire.fhir.frame import Frame
+from fhir_radcharge.wire.fhir.heard import Heard
 from fhir_radcharge.wire.fhir.own_extensions import said_facts
 
 _CODEX: Final = "http://hl7.org/fhir/us/codex-radiation-therapy/StructureDefinition/codexrt-"

@@ -8,8 +8,8 @@ from fhir_radcharge.errors import MessageError
 from fhir_radcharge.model import TreatmentEvent
 from fhir_radcharge.wire.fhir.codex import planned_fractions, started, when_known
 from fhir_radcharge.wire.fhir.codex_images import When
-from fhir_radcharge.wire.fhir.context import Frame
 from fhir_radcharge.wire.fhir.elements import identifier, local
+from fhir_radcharge.wire.fhir.frame import Frame
 
 _REASONS: Final = {"completed": "completed", "stopped": "stopped"}
 _WITHDRAWN: Final = frozenset({"revoked", "entered-in-error"})

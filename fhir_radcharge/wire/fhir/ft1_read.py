@@ -66,14 +66,17 @@ class _Fields:
         self.segment, self.d, self.names = segment, d, names
 
     def raw(self, field: int) -> str:
+        """Return a field as it stands, empty for the explicit null."""
         found = self.segment[field] if field < len(self.segment) else ""
         return "" if found == er7.NULL else found
 
     def leaf(self, field: int, component: int = 1) -> str:
+        """Return one decoded component of the first repetition."""
         parts = er7.components(next(iter(er7.repetitions(self.raw(field), self.d)), ""), self.d)
         return self._decoded(parts, component)
 
     def concepts(self, field: int) -> list[list[Item]]:
+        """Return the codings of each repetition that has a code."""
         found = []
         for repetition in er7.repetitions(self.raw(field), self.d):
             parts = er7.components(repetition, self.d)
@@ -82,6 +85,7 @@ class _Fields:
         return [codings for codings in found if codings]
 
     def people(self, field: int) -> list[Item]:
+        """Return a reference for each person that has an id."""
         found = []
         for repetition in er7.repetitions(self.raw(field), self.d):
             parts = er7.components(repetition, self.d)
@@ -92,6 +96,7 @@ class _Fields:
         return [one for one in found if one]
 
     def organization(self, field: int) -> Item | None:
+        """Return a reference to an organisation by its id, else by its name."""
         parts = er7.components(next(iter(er7.repetitions(self.raw(field), self.d)), ""), self.d)
         return _identified(self.names.organization, self._decoded(parts, 10) or self._decoded(parts, 1))
 

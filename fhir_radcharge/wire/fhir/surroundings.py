@@ -1,122 +1,18 @@
-"""Turns what surrounds a treatment or charge (patient, visit, place, cover) into an event's frame."""
+"""Turns what surrounds a treatment or charge (patient, visit, place, cover, orders) into plain values."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, Final
 
 from fhir_radcharge.errors import MessageError
-from fhir_radcharge.model import MISSABLE, Kind, PatientClass, Place, TreatmentEvent
+from fhir_radcharge.model import MISSABLE, PatientClass
 from fhir_radcharge.places import UNMAPPED
-from fhir_radcharge.wire.dft import SiteTables
-from fhir_radcharge.wire.fhir.elements import NPI, Node, extension_value, identifier, order, snomed
+from fhir_radcharge.wire.fhir.elements import NPI, Node, extension_value, identifier
+from fhir_radcharge.wire.fhir.heard import Heard
 from fhir_radcharge.wire.fhir.own_extensions import AUTHORIZATION, COURSE
-from fhir_radcharge.wire.fhir.profile import Sender
-from fhir_radcharge.wire.fhir.read import Body
-from fhir_radcharge.wire.fhir.tables import Tables
 
-_ANCESTORS_MAX = 12
-_COVERS_MAX = 16
-PHASE = "1222565005"
-_MAKES_LINES = frozenset({"fraction", "guidance", "port_image", "service", "reported"})
-
-
-class Around(NamedTuple):
-    """What several resources of a body may need, found once: its covers, and the phases of each planned course."""
-
-    covers: tuple[Node, ...]
-    phases: Mapping[int, tuple[Node, ...]]
-
-    def phases_of(self, course: Node) -> tuple[Node, ...]:
-        """Return the phase requests that are based on a course request."""
-        return self.phases.get(id(course), ())
-
-
-class Heard(NamedTuple):
-    """One body with all that is needed to read it; `notices` gathers what only needs to be seen."""
-
-    body: Body
-    sender: Sender
-    tables: Tables
-    site: SiteTables
-    message: int
-    notices: list[str]
-    around: Around
-
-
-class Frame(NamedTuple):
-    """What the events of one resource have in common; `base` is an event that lacks only its own."""
-
-    heard: Heard
-    place: str
-    resource: Node
-    base: TreatmentEvent
-    version: int
-    locations: tuple[str, ...]
-
-    @property
-    def is_first(self) -> bool:
-        """Whether the sender says that nothing was said of this resource before."""
-        return self.version == 1
-
-    def event(
-        self,
-        kind: Kind,
-        when: tuple[date, int | None],
-        facts: Mapping[str, Any],
-        *,
-        suffix: str = "",
-        course: str | None = None,
-        voided: bool = False,
-    ) -> TreatmentEvent:
-        """Return an event of this resource."""
-        day, minute = when
-        return self.base._replace(
-            id=self.base.id + suffix, kind=kind, day=day, minute=minute, facts=facts, course=course, voided=voided,
-            place=self._where(day), lacks=self.base.lacks if kind in _MAKES_LINES else frozenset(),
-        )  # fmt: skip
-
-    def _where(self, day: date) -> Place:
-        for location in self.locations:
-            place = self.heard.site.settings.place(location, day)
-            if place is not None:
-                return place
-        self.heard.notices.append("setting_unknown")
-        return Place()
-
-
-def around(body: Body) -> Around:
-    """Return what the resources of a body share."""
-    covers: list[Node] = []
-    phases: dict[int, tuple[Node, ...]] = {}
-    for entry in body.entries:
-        kind = entry.resource["resourceType"]
-        if kind == "Coverage":
-            covers.append(entry.resource)
-        elif kind == "ServiceRequest" and snomed(entry.resource.get("code")) == PHASE:
-            for link in entry.resource.get("basedOn", ()):
-                course = body.find(link, entry.resource)
-                if course is not None:
-                    phases[id(course)] = (*phases.get(id(course), ())[:2], entry.resource)
-    return Around(tuple(covers[:_COVERS_MAX]), phases)
-
-
-def frame_of(heard: Heard, place: str, resource: Node, event_id: str | None = None) -> Frame:
-    """Return the frame of a resource; raise MessageError where nothing names it."""
-    found = event_id or identifier(resource, heard.sender.profile.event_id)
-    if found is None:
-        raise MessageError(
-            f"{place}.identifier", "nothing names this event", "send an identifier that stays the same", "101"
-        )
-    session = encounter_of(heard, resource)
-    base = TreatmentEvent(
-        source=heard.sender.name, id=found, kind="service", day=date.min,
-        patient_class=patient_class_of(heard, session, place), payer=payer_of(heard),
-        provider=provider_of(heard, resource), lacks=lacks_of(heard, resource),
-        revision=_revision(heard, resource), message=heard.message,
-    )  # fmt: skip
-    return Frame(heard, place, resource, base, version_of(resource), tuple(_locations(heard, resource, session)))
+_ANCESTORS_MAX: Final = 12
 
 
 def patient_of(heard: Heard, resource: Node, place: str) -> str:
@@ -182,19 +78,40 @@ def patient_class_of(heard: Heard, session: Node | None, place: str) -> PatientC
     return profile.patient_class_absent
 
 
-def payer_of(heard: Heard) -> str | None:
-    """Return the payer profile of the body's cover, `unmapped`, or the profile's default where none is sent."""
-    profile = heard.sender.profile
-    covers = heard.around.covers
-    for cover in covers:
-        for system, value in _payer_keys(heard, cover):
-            payer = profile.payers.get(f"{system}|{value}") or heard.site.payers.payer(value)
-            if payer is not None:
-                return payer
-    if covers:
-        return UNMAPPED
-    heard.notices.append("payer_unknown")
-    return profile.payer_absent
+def payers_of(heard: Heard, patients: Collection[str]) -> dict[str, str | None]:
+    """Return the payer profile of each patient: of the own cover, `unmapped`, or the profile's where none is sent.
+
+    A cover whose beneficiary is none of the patients is the one patient's where there is only one. Where there
+    are several it may be anybody's, and then nobody's payer is taken for granted.
+    """
+    own: dict[str, str] = {}
+    strays: list[str] = []
+    for cover in heard.around.covers:
+        payer = _payer(heard, cover) or UNMAPPED
+        try:
+            patient = patient_of(heard, {"subject": cover.get("beneficiary", {}), **_contained(cover)}, "Coverage")
+        except MessageError:
+            patient = ""
+        if patient in patients:
+            own.setdefault(patient, payer)
+        else:
+            strays.append(payer)
+    otherwise: str | None = heard.sender.profile.payer_absent
+    if strays:
+        otherwise = strays[0] if len(patients) == 1 else UNMAPPED
+    return {patient: own.get(patient, otherwise) for patient in patients}
+
+
+def _contained(cover: Node) -> dict[str, Any]:
+    return {"contained": cover["contained"]} if "contained" in cover else {}
+
+
+def _payer(heard: Heard, cover: Node) -> str | None:
+    for system, value in _payer_keys(heard, cover):
+        payer = heard.sender.profile.payers.get(f"{system}|{value}") or heard.site.payers.payer(value)
+        if payer is not None:
+            return payer
+    return None
 
 
 def provider_of(heard: Heard, resource: Node) -> str | None:
@@ -213,6 +130,21 @@ def lacks_of(heard: Heard, resource: Node) -> frozenset[str]:
     """Return the items that the profile requires of a line and that this resource does not carry."""
     wanted = heard.sender.profile.requires
     return frozenset(item for item in MISSABLE if item in wanted and not _carries(heard, resource, item))
+
+
+def locations_of(heard: Heard, resource: Node, session: Node | None) -> Iterator[str]:
+    """Yield the names of where it happened, the most exact first, as the site's settings may know them."""
+    links = [resource.get("location"), resource.get("performingOrganization"), resource.get("costCenter")]
+    if session is not None:
+        links += [one.get("location") for one in session.get("location", ())] + [session.get("serviceProvider")]
+    for link in links:
+        if not link:
+            continue
+        found = heard.body.find(link, resource)
+        value = identifier(found, heard.sender.profile.location) if found is not None else None
+        for name in (value, link.get("identifier", {}).get("value"), link.get("reference")):
+            if name:
+                yield name
 
 
 def above(heard: Heard, resource: Node) -> Iterator[Node]:
@@ -244,37 +176,6 @@ def course_of(heard: Heard, resource: Node, chain: Sequence[Node], is_course: Ca
             if said.get("system") in wanted and "value" in said:
                 return str(said["value"])
     return None
-
-
-def _revision(heard: Heard, resource: Node) -> tuple[int, int]:
-    """Return when it was said and at which version; what ties is decided by its content, never by arrival.
-
-    Time comes first because a credit is another resource than the charge that it takes back, with versions of
-    its own. The Bundle's time counts only where the resource has neither: a resend gets a new one.
-    """
-    meta = resource.get("meta", {})
-    updated = meta.get("lastUpdated") or ("" if meta.get("versionId") else heard.body.timestamp)
-    return order(updated), version_of(resource)
-
-
-def version_of(resource: Node) -> int:
-    """Return the version number of a resource, 0 where it says none that is a number."""
-    said = resource.get("meta", {}).get("versionId", "")
-    return int(said) if said.isascii() and said.isdigit() and len(said) < 19 else 0
-
-
-def _locations(heard: Heard, resource: Node, session: Node | None) -> Iterator[str]:
-    links = [resource.get("location"), resource.get("performingOrganization"), resource.get("costCenter")]
-    if session is not None:
-        links += [one.get("location") for one in session.get("location", ())] + [session.get("serviceProvider")]
-    for link in links:
-        if not link:
-            continue
-        found = heard.body.find(link, resource)
-        value = identifier(found, heard.sender.profile.location) if found is not None else None
-        for name in (value, link.get("identifier", {}).get("value"), link.get("reference")):
-            if name:
-                yield name
 
 
 def _payer_keys(heard: Heard, coverage: Node) -> Iterator[tuple[str, str]]:
