@@ -108,14 +108,16 @@ class Sending:
     # -- how an attempt ended ----------------------------------------------------------------------------------
 
     def _effect(self, row: Waiting, outcome: Outcome, at: str) -> None:
+        # A destination that is no longer in the site's files is asked about: nothing says otherwise.
+        declared = self._site.destinations.get(row.destination)
         if outcome.kind == "not_taken":
             self._ledger.write("update outbox set state = ? where seq = ?", (READY, row.seq))
         elif outcome.kind == "refused":
             self.refuse(row, outcome.code, at)
-        elif self._on_ambiguous(row.destination) == "resend":
+        elif declared is not None and declared.on_ambiguous == "resend":
             self._ledger.write("update outbox set state = ? where seq = ?", (READY, row.seq))
         else:
-            self._ask(row, at)
+            self._ask(row, declared.on_ambiguous if declared is not None else "hold", at)
 
     def refuse(self, row: Waiting, code: str, at: str) -> None:
         """Let postings never have happened, withdraw the credits that wait for them, and ask a person."""
@@ -172,11 +174,10 @@ class Sending:
         number = self._ledger.next_number("answer")
         self._ledger.append("answer", [(number, seq, 0, "withdrawn", "", label(self._clock()), b"")])
 
-    def _ask(self, row: Waiting, at: str) -> None:
+    def _ask(self, row: Waiting, policy: str, at: str) -> None:
         book = self._patients.book(row.patient)
         self._ledger.write("update outbox set state = ? where seq = ?", (ASKED, row.seq))
         name = next((line.id for line in book.lines.values() if line.send == row.seq), "")
-        policy = self._on_ambiguous(row.destination)
         self._open(
             book,
             [Item(item_key("unanswered", row.destination, name), "unanswered", policy, row.patient, row.course,
@@ -184,11 +185,6 @@ class Sending:
             at,
         )  # fmt: skip
         self._block(row)
-
-    def _on_ambiguous(self, destination: str) -> str:
-        declared = self._site.destinations.get(destination)
-        # A destination that is no longer in the site's files is asked about, because nothing says otherwise.
-        return declared.on_ambiguous if declared is not None else "hold"
 
     def _open(self, book: PatientBook, items: Iterable[Item], at: str) -> None:
         for item in items:
