@@ -1,4 +1,4 @@
-"""A real ledger, filled by a real engine over the shipped mappings with simulated courses, for the verbs to be run on."""
+"""A real ledger, filled by a real engine over the shipped tables with simulated courses, for verbs to be run on."""
 
 from __future__ import annotations
 
@@ -113,8 +113,9 @@ class Desk:
         return row[0] if row else None
 
 
-def course_messages(pathway: str = "prostate_imrt", courses: int = 1, seed: int = 7, size: str = "smoke",
-                    dialect: str = "plain") -> list[bytes]:  # fmt: skip
+def course_messages(
+    pathway: str = "prostate_imrt", courses: int = 1, seed: int = 7, size: str = "smoke", dialect: str = "plain"
+) -> list[bytes]:
     """Return the messages of simulated courses in 2026."""
     run = run_of(size, seed, date(2026, 2, 2), pathway, courses)
     return [said.raw for said in messages(run, dialect)]

@@ -22,6 +22,8 @@ def _verb(name: str, help_: str, said: str) -> click.Command:
 
 pause = _verb("pause", "Stop sending to DESTINATION; what is due is computed and kept.", "paused")
 resume = _verb("resume", "Send to a paused DESTINATION again.", "SENDING again")
-drain = _verb("drain", "Send what waits at DESTINATION and compute nothing new for it.", "draining, nothing new is computed")
+drain = _verb(
+    "drain", "Send what waits at DESTINATION and compute nothing new for it.", "draining, nothing new is computed"
+)
 shadow = _verb("shadow", "Compute for DESTINATION, and send nothing.", "a shadow, nothing is sent")
 live = _verb("live", "Send to DESTINATION in earnest.", "live, SENDING")

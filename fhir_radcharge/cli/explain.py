@@ -20,8 +20,9 @@ from fhir_radcharge.errors import LedgerError
 from fhir_radcharge.explain import Found, NotFoundError, book_of, explanation, found, standing_events, told
 from fhir_radcharge.explain.patient import latest_day
 from fhir_radcharge.rulebook_files import load_rulebook
-from fhir_radcharge.rules.rulebook import Rulebook
 from fhir_radcharge.rules.why_not import why_not
+from fhir_radcharge.serving import official_db, site_of
+from fhir_radcharge.site_edits import site_edits
 
 
 @click.command()
@@ -31,7 +32,9 @@ from fhir_radcharge.rules.why_not import why_not
 @click.option("--patient", type=int, help="The patient's number, where several have a course or event ID.")
 @config_option
 @json_option
-def explain(name: str, code: str | None, day: Any, patient: int | None, config_path: Path | None, as_json: bool) -> None:
+def explain(
+    name: str, code: str | None, day: Any, patient: int | None, config_path: Path | None, as_json: bool
+) -> None:
     """Tell the whole decision log of ID: a posting or control id, an event, a message (#12 or MSH-10), a course."""
     config = found_config(config_path)
     with opened(config) as books:
@@ -42,7 +45,7 @@ def explain(name: str, code: str | None, day: Any, patient: int | None, config_p
             click.echo(str(problem), err=True)
             sys.exit(1)
         if code is not None:
-            _say_why_not(books, rulebook, what, code, day.date() if day else None, as_json)
+            _say_why_not(books, config, what, code, day.date() if day else None, as_json)
             return
         row = explanation(books, rulebook, what)
     if as_json:
@@ -69,14 +72,16 @@ def opened(config: Config) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def _say_why_not(books: sqlite3.Connection, rulebook: Rulebook, what: Found, code: str, day: date | None,
-                 as_json: bool) -> None:  # fmt: skip
-    patients = [what.patient] if what.patient else [
-        patient for (patient,) in books.execute("select distinct patient from event where message = ?", (what.name,))]  # fmt: skip
-    said = []
+def _say_why_not(
+    books: sqlite3.Connection, config: Config, what: Found, code: str, day: date | None, as_json: bool
+) -> None:
+    site, said = site_of(config), []
+    edits = site_edits(site, official_db(config))
+    rows = books.execute("select distinct patient from event where message = ?", (what.name,)).fetchall()
+    patients = [what.patient] if what.patient else [patient for (patient,) in rows]
     for patient in patients:
         events = standing_events(book_of(books, patient))
-        said += why_not(code, events, rulebook, latest_day(books), day)
+        said += why_not(code, events, site.rulebook, latest_day(books), day, edits)
     if as_json:
         say_json({"code": code, "date": day, "why_not": said})
         return
@@ -91,6 +96,12 @@ def _say_strip(row: dict[str, Any]) -> None:
         return ", ".join(said)
 
     columns = ["day", "given", *row["bills"], "waits"]
-    say_table("", columns, [
-        (day["day"], cell(day["given"]), *(cell(day[bill]) for bill in row["bills"]), cell(day["held"])) for day in row["days"]])
+    say_table(
+        "",
+        columns,
+        [
+            (day["day"], cell(day["given"]), *(cell(day[bill]) for bill in row["bills"]), cell(day["held"]))
+            for day in row["days"]
+        ],
+    )
     click.echo("\n.. on its way   ? may have arrived   || waits behind another   ~ shadow")

@@ -76,10 +76,15 @@ def show(ctx: click.Context, key: str, config_path: Path | None, as_json: bool) 
     zone = ZoneInfo(config.site.timezone)
     click.echo(f"{key}  {item['category']} {item['reason']}  {'open' if item['action'] == 'held' else 'closed'}")
     for label, text in (
-        ("means", words.meaning), ("place", item["place"]), ("note", item["note"]), ("owner", words.owner),
-        ("way out", words.way_out), ("course", item["course"]), ("at", item["destination"]),
+        ("means", words.meaning),
+        ("place", item["place"]),
+        ("note", item["note"]),
+        ("owner", words.owner),
+        ("way out", words.way_out),
+        ("course", item["course"]),
+        ("at", item["destination"]),
         ("message", f"#{item['message']}" if item["message"] else ""),
-    ):  # fmt: skip
+    ):
         if text:
             click.echo(f"  {label:<10}{text}")
     for row in past:
@@ -93,8 +98,9 @@ def show(ctx: click.Context, key: str, config_path: Path | None, as_json: bool) 
 @click.option("--modifier", "modifiers", multiple=True, help="A modifier that the released line carries, such as 59.")
 @who_and_why
 @click.pass_context
-def release(ctx: click.Context, key: str, modifiers: tuple[str, ...], by: str, why: str, config_path: Path | None,
-            as_json: bool) -> None:  # fmt: skip
+def release(
+    ctx: click.Context, key: str, modifiers: tuple[str, ...], by: str, why: str, config_path: Path | None, as_json: bool
+) -> None:
     """Let an item go on: a held line is charged, a message read again, a refused line said anew."""
     args = {"key": key, "modifiers": list(modifiers), "by": by, "why": why}
     decide(config_path or ctx.obj, "release", args, f"{key}: released", as_json)
@@ -123,14 +129,23 @@ def _plain(name: str, help_: str, said: str) -> None:
         decide(config_path or ctx.obj, name.replace("-", "_"), args, f"{key}: {said}", as_json)
 
 
-_plain("dismiss", "Say that nothing more will be done about an item.", "dismissed; it opens again if what is due changes")
+_plain(
+    "dismiss", "Say that nothing more will be done about an item.", "dismissed; it opens again if what is due changes"
+)
 _plain("arrived", "Say that an unanswered message arrived.", "arrived; its course goes on")
 _plain("resend", "Say an unanswered message again, in the same bytes.", "it will be sent again, in the same bytes")
 _plain("not-arrived", "Say that an unanswered message never arrived.", "never arrived; what is due is said anew")
 
 
-def _list(owner: str | None, reason: str | None, category: str | None, course: str | None, check: bool,
-          config_path: Path | None, as_json: bool) -> None:  # fmt: skip
+def _list(
+    owner: str | None,
+    reason: str | None,
+    category: str | None,
+    course: str | None,
+    check: bool,
+    config_path: Path | None,
+    as_json: bool,
+) -> None:
     config = found_config(config_path)
     with opened(config) as books:
         reasons = _reasons(config.rules.mappings)

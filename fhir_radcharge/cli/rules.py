@@ -47,7 +47,9 @@ def status(config_path: Path | None, as_json: bool) -> None:
         changed = _changed(books, active[0]["digest"] if active else None, mappings)
     same = bool(active) and active[0]["digest"] == here
     if as_json:
-        say_json({"here": here, "active": active[0]["digest"] if active else None, "changed": changed, "activations": active})
+        say_json(
+            {"here": here, "active": active[0]["digest"] if active else None, "changed": changed, "activations": active}
+        )
         sys.exit(0 if same else 1)
     zone = ZoneInfo(config.site.timezone)
     click.echo(f"here    {here[:16]}")
@@ -61,8 +63,13 @@ def status(config_path: Path | None, as_json: bool) -> None:
 
 
 @rules.command()
-@click.option("--scope", type=click.Choice(["new", "all"]), default="new", show_default=True,
-              help="new: what is heard from now on; all: the past too, which may credit and charge again.")  # fmt: skip
+@click.option(
+    "--scope",
+    type=click.Choice(["new", "all"]),
+    default="new",
+    show_default=True,
+    help="new: what is heard from now on; all: the past too, which may credit and charge again.",
+)
 @who_and_why
 def activate(scope: str, by: str, why: str, config_path: Path | None, as_json: bool) -> None:
     """Let the tables of this folder compute; refused (exit 4) while `check` finds anything in them."""
@@ -86,7 +93,9 @@ def activate(scope: str, by: str, why: str, config_path: Path | None, as_json: b
 
 
 @rules.command()
-@click.option("--apply", "by_why", nargs=2, metavar="BY WHY", help="Append what differs; who and why are kept in the books.")
+@click.option(
+    "--apply", "by_why", nargs=2, metavar="BY WHY", help="Append what differs; who and why are kept in the books."
+)
 @config_option
 @json_option
 def reread(by_why: tuple[str, str] | None, config_path: Path | None, as_json: bool) -> None:
@@ -97,9 +106,17 @@ def reread(by_why: tuple[str, str] | None, config_path: Path | None, as_json: bo
         say_json({"counts": counts, "samples": [_sample(one) for one in samples], "applied": by_why is not None})
     else:
         if samples:
-            say_table("", ["message", "event", "what", "differs"], [
-            (f"#{s['message']}", f"{s['kind']} {s['event']}", s["what"], "; ".join(s["changes"])) for s in map(_sample, samples)])
-        done = "appended; what is due is computed anew" if by_why else "nothing was changed; --apply BY WHY appends them"
+            say_table(
+                "",
+                ["message", "event", "what", "differs"],
+                [
+                    (f"#{s['message']}", f"{s['kind']} {s['event']}", s["what"], "; ".join(s["changes"]))
+                    for s in map(_sample, samples)
+                ],
+            )
+        done = (
+            "appended; what is due is computed anew" if by_why else "nothing was changed; --apply BY WHY appends them"
+        )
         total = sum(counts.values())
         words = listed([f"{count} {what}" for what, count in counts.items() if count])
         click.echo(f"{total} differences ({words}): {done}" if total else "every message says what the books have")
@@ -110,11 +127,16 @@ def file_hashes(mappings: Path) -> dict[str, str]:
     """Return the SHA-256 of every file of a folder of tables, by its relative name."""
     files = (path for path in mappings.rglob("*") if path.is_file())
     named = {path.relative_to(mappings).as_posix(): path for path in files}
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in sorted(named.items())
-            if not any(part.startswith((".", "__")) for part in name.split("/"))}  # fmt: skip
+    return {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in sorted(named.items())
+        if not any(part.startswith((".", "__")) for part in name.split("/"))
+    }
 
 
-def _reread(config: Config, progress: Progress | None, by_why: tuple[str, str] | None) -> tuple[Counter[str], list[Reread]]:
+def _reread(
+    config: Config, progress: Progress | None, by_why: tuple[str, str] | None
+) -> tuple[Counter[str], list[Reread]]:
     site = load_site(config.rules.mappings)
     counts: Counter[str] = Counter()
     samples: list[Reread] = []
@@ -142,7 +164,13 @@ class _Silent:
 
 
 def _sample(one: Reread) -> dict[str, Any]:
-    return {"message": one.message, "event": one.event.id, "kind": one.event.kind, "what": one.what, "changes": one.changes}
+    return {
+        "message": one.message,
+        "event": one.event.id,
+        "kind": one.event.kind,
+        "what": one.what,
+        "changes": one.changes,
+    }
 
 
 def _problems(mappings: Path) -> list[str]:
@@ -162,8 +190,9 @@ def _changed(books: sqlite3.Connection, digest: str | None, mappings: Path) -> d
     """Return which files are new, changed or gone since the tables of a digest were activated."""
     if digest == digest_of(mappings):
         return {"new": [], "changed": [], "gone": []}
-    row = books.execute("select detail from decision where kind = 'tables' and subject = ? order by number desc limit 1",
-                        (digest,)).fetchone()  # fmt: skip
+    row = books.execute(
+        "select detail from decision where kind = 'tables' and subject = ? order by number desc limit 1", (digest,)
+    ).fetchone()
     before: dict[str, str] = json.loads(row[0])["files"] if row else {}
     now = file_hashes(mappings)
     return {

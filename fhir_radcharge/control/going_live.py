@@ -55,8 +55,22 @@ def _set(engine: Engine, verb: str, args: Args) -> dict[str, Any]:
 
 def _opening(row: Mapping[str, Any]) -> Opening:
     charge = Charge(
-        row["bill"], row["course"], row["code"], tuple(row["modifiers"]), date.fromisoformat(row["day"]),
-        date.fromisoformat(row["end"]) if row["end"] else None, row["units"], row["place_of_service"], row["provider"] or None,
-        row["packaged"], None, "opening", row["slot"], "", (), (), "",
-    )  # fmt: skip
+        row["bill"],
+        row["course"],
+        row["code"],
+        tuple(row["modifiers"]),
+        date.fromisoformat(row["day"]),
+        date.fromisoformat(row["end"]) if row["end"] else None,
+        row["units"],
+        row["place_of_service"],
+        row["provider"] or None,
+        row["packaged"],
+        None,
+        "opening",
+        row["slot"],
+        "",
+        (),
+        (),
+        "",
+    )
     return Opening(row["patient"], row["destination"], charge, row["units"], row["account"], row["reference"])

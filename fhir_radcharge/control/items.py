@@ -16,7 +16,10 @@ SOURCE = "person"
 """The source of events that a person says."""
 
 Args = Mapping[str, Any]
-_NOT_RELEASED = {"no_destination": "let a destination take this bill", "course_unknown": "let the sender name the course"}
+_NOT_RELEASED = {
+    "no_destination": "let a destination take this bill",
+    "course_unknown": "let the sender name the course",
+}
 
 
 def release(engine: Engine, args: Args) -> dict[str, Any]:
@@ -41,7 +44,9 @@ def supply(engine: Engine, args: Args) -> dict[str, Any]:
     if item.category != "hold" or not item.course:
         raise UnsafeError(f"{item.key}: is no held line of a course, so nothing can be supplied to it")
     name = f"supplied/{item.key}/{_times(engine, f'supplied/{item.key}/')}"
-    event = TreatmentEvent(SOURCE, name, "supplied", _day(item), course=item.course, facts={"what": what}, revision=(1,))
+    event = TreatmentEvent(
+        SOURCE, name, "supplied", _day(item), course=item.course, facts={"what": what}, revision=(1,)
+    )
     return _supplied(engine, item, event, args)
 
 
@@ -95,7 +100,9 @@ def _day(item: Item) -> date:
 
 
 def _times(engine: Engine, prefix: str) -> int:
-    rows = engine.ledger.read("select count(*) from decision where subject >= ? and subject < ?", (prefix, prefix[:-1] + "0"))
+    rows = engine.ledger.read(
+        "select count(*) from decision where subject >= ? and subject < ?", (prefix, prefix[:-1] + "0")
+    )
     return int(rows[0][0]) + 1
 
 
@@ -111,8 +118,13 @@ def _identity(engine: Engine, item: Item) -> tuple[str, str]:
     ledger, site = engine.ledger, engine.site
     ((mine,),) = ledger.read("select key from patient where number = ?", (item.patient,)) or ((None,),)
     numbers = [item.message] if item.message else []
-    numbers += [number for (number,) in ledger.read(
-        "select distinct message from event where patient = ? and message > 0 order by message desc limit 20", (item.patient,))]  # fmt: skip
+    numbers += [
+        number
+        for (number,) in ledger.read(
+            "select distinct message from event where patient = ? and message > 0 order by message desc limit 20",
+            (item.patient,),
+        )
+    ]
     for number in numbers:
         ((raw,),) = ledger.read("select raw from message where number = ?", (number,))
         try:

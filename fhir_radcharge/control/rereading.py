@@ -34,8 +34,10 @@ class Reread(NamedTuple):
 
 def rereadings(read: Read, site: Site, after: int, upto: int, edition: int) -> Iterator[Reread]:
     """Yield how messages with numbers over `after` and up to `upto` differ; one that cannot be read says nothing."""
-    rows = read("select number, raw from message where number > ? and number <= ? and disposition = 'taken' order by number",
-                (after, upto))  # fmt: skip
+    rows = read(
+        "select number, raw from message where number > ? and number <= ? and disposition = 'taken' order by number",
+        (after, upto),
+    )
     for number, raw in rows:
         try:
             sender = site.sender_for(ack.header(raw))
@@ -76,7 +78,9 @@ def _gone(read: Read, said: set[bytes], number: int, edition: int, patient: str,
         before = max(mine, key=lambda row: revision_order(row[0], bool(row[1]), row[2]))
         if not before[1]:
             event = _of(before)
-            yield Reread(number, "gone", (), event._replace(voided=True, revision=(*event.revision, edition)), patient, account)
+            yield Reread(
+                number, "gone", (), event._replace(voided=True, revision=(*event.revision, edition)), patient, account
+            )
 
 
 def _of(row: Sequence[Any]) -> TreatmentEvent:

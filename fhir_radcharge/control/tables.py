@@ -61,4 +61,6 @@ def _edition(engine: Engine) -> int:
 def _decide(engine: Engine, kind: str, subject: str, args: Args, detail: dict[str, Any]) -> None:
     ledger, number = engine.ledger, engine.ledger.next_number("decision")
     at = label(datetime.now(UTC))
-    ledger.append("decision", [(number, kind, subject, args["by"], args["why"], at, json.dumps(detail, sort_keys=True))])
+    ledger.append(
+        "decision", [(number, kind, subject, args["by"], args["why"], at, json.dumps(detail, sort_keys=True))]
+    )

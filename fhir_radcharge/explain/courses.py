@@ -16,9 +16,22 @@ from fhir_radcharge.model import BILLS
 from fhir_radcharge.rules.rulebook import Rulebook
 
 Row = dict[str, Any]
-_BESIDE = {"fraction": "no beam", "guidance": "image", "port_image": "port", "approval": "approval", "exam": "exam", "physics_check": "physics",
-           "course_closed": "closed", "prescription": "rx", "release": "release", "supplied": "supplied",
-           "service": "service", "reported": "reported", "course": "course"}  # fmt: skip
+_BESIDE = {
+    "fraction": "no beam",
+    "guidance": "image",
+    "port_image": "port",
+    "approval": "approval",
+    "exam": "exam",
+    "physics_check": "physics",
+    "course_closed": "closed",
+    "prescription": "rx",
+    "release": "release",
+    "supplied": "supplied",
+    "service": "service",
+    "reported": "reported",
+    "course": "course",
+}
+_SHORT = ("id", "kind", "code", "day", "state", "cause")
 # What moves groups: sessions, and what says where a course ends.
 _COUNTED = frozenset({"fraction", "course_closed", "prescription", "release", "course"})
 
@@ -44,13 +57,16 @@ def course(connection: sqlite3.Connection, rulebook: Rulebook, patient: int, nam
             days[day]["held"].append(f"{_held_code(item)}{item['reason']}")
     bills = [bill for bill in BILLS if any(row["bill"] == bill for row in postings)]
     return {
-        "what": "course", "course": name, "patient": patient, "fractions": number, "bills": bills,
+        "what": "course",
+        "course": name,
+        "patient": patient,
+        "fractions": number,
+        "bills": bills,
         "days": [{"day": day, **_tidy(days[day])} for day in sorted(days)],
         "moved": _moved(connection, patient, postings),
         "waits": [{**item, **item_words(item["category"], item["reason"], reasons)._asdict()} for item in items],
-        "postings": [{"id": row["id"], "kind": row["kind"], "code": row["code"], "day": row["day"], "state": row["state"],
-                      "cause": row["cause"]} for row in postings],
-    }  # fmt: skip
+        "postings": [{name: row[name] for name in _SHORT} for row in postings],
+    }
 
 
 def _empty_day() -> dict[str, list[str]]:
@@ -106,17 +122,31 @@ def _moved(connection: sqlite3.Connection, patient: int, postings: list[Row]) ->
     for row in postings:
         if row["kind"] != "CREDIT" or row["cause"] != "moved" or not row["slot"]:
             continue
-        later = [new for (bill, slot, number), new in fresh.items()
-                 if (bill, slot) == (row["bill"], row["slot"]) and number > row["number"]]  # fmt: skip
-        moves.append({"credit": row, "from": row["day"], "to": later[0]["day"] if later else None,
-                      "then": moment_of(connection, charges[row["credits"]]["number"]).event,
-                      "now": moment_of(connection, row["number"]).event})  # fmt: skip
+        later = [
+            new
+            for (bill, slot, number), new in fresh.items()
+            if (bill, slot) == (row["bill"], row["slot"]) and number > row["number"]
+        ]
+        moves.append(
+            {
+                "credit": row,
+                "from": row["day"],
+                "to": later[0]["day"] if later else None,
+                "then": moment_of(connection, charges[row["credits"]]["number"]).event,
+                "now": moment_of(connection, row["number"]).event,
+            }
+        )
     told = []
     for (now, bill, code), run in groupby(sorted(moves, key=_run), lambda move: _run(move)[:3]):
         group = list(run)
-        told.append({
-            "code": code, "bill": bill, "groups": sorted({move["credit"]["slot"].rpartition("/")[2] for move in group}, key=int),
-            "from": [move["from"] for move in group], "to": [move["to"] for move in group],
-            "after": heard_between(connection, patient, max(move["then"] for move in group), now, _COUNTED),
-        })  # fmt: skip
+        told.append(
+            {
+                "code": code,
+                "bill": bill,
+                "groups": sorted({move["credit"]["slot"].rpartition("/")[2] for move in group}, key=int),
+                "from": [move["from"] for move in group],
+                "to": [move["to"] for move in group],
+                "after": heard_between(connection, patient, max(move["then"] for move in group), now, _COUNTED),
+            }
+        )
     return told

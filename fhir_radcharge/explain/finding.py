@@ -51,8 +51,11 @@ def _is_message(connection: sqlite3.Connection, number: int) -> bool:
 
 def _courses(connection: sqlite3.Connection, name: str) -> Iterator[Found]:
     rows = connection.execute(
-        "select patient from posting where course = ?1 union select patient from open_item where course = ?1 and patient > 0"
-        " union select patient from event where json_extract(body, '$[2]') = ?1 order by 1", (name,))  # fmt: skip
+        "select patient from posting where course = ?1"
+        " union select patient from open_item where course = ?1 and patient > 0"
+        " union select patient from event where json_extract(body, '$[2]') = ?1 order by 1",
+        (name,),
+    )
     for (patient,) in rows.fetchall():
         yield Found("course", name, patient)
 
@@ -66,7 +69,8 @@ def _events(connection: sqlite3.Connection, name: str) -> Iterator[Found]:
 def _messages(connection: sqlite3.Connection, control_id: str) -> Iterator[Found]:
     """Yield the messages of a control id: only its last two characters are in the books as they came."""
     rows = connection.execute(
-        "select number from message where substr(dedup, 15) = ? order by number", (control_id[-2:].encode(),))  # fmt: skip
+        "select number from message where substr(dedup, 15) = ? order by number", (control_id[-2:].encode(),)
+    )
     for (number,) in rows.fetchall():
         (raw,) = connection.execute("select raw from message where number = ?", (number,)).fetchone()
         try:

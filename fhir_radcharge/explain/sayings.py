@@ -24,7 +24,8 @@ def sayings(connection: sqlite3.Connection, source: str, event: str) -> list[Row
 def sources(connection: sqlite3.Connection, patient: int, event: str) -> list[str]:
     """Return the senders that told of an event of a patient."""
     rows = connection.execute(
-        "select distinct source from event where patient = ? and event_id = ? order by 1", (patient, event))  # fmt: skip
+        "select distinct source from event where patient = ? and event_id = ? order by 1", (patient, event)
+    )
     return [source for (source,) in rows.fetchall()]
 
 
@@ -38,22 +39,35 @@ def told_of(connection: sqlite3.Connection, patient: int, event: str, moment: Mo
     for number, row in enumerate(rows):
         heard = connection.execute("select received_at from message where number = ?", (row["message"],)).fetchone()
         changed = [] if number == 0 or row["voided"] else changes_words(rows[number - 1]["body"], row["body"])
-        revisions.append({
-            "message": row["message"], "heard": heard[0] if heard else None, "voided": bool(row["voided"]),
-            "changed": changed, "used": row["number"] == used, "later": moment is not None and row["number"] > moment.event,
-        })  # fmt: skip
+        revisions.append(
+            {
+                "message": row["message"],
+                "heard": heard[0] if heard else None,
+                "voided": bool(row["voided"]),
+                "changed": changed,
+                "used": row["number"] == used,
+                "later": moment is not None and row["number"] > moment.event,
+            }
+        )
     last = rows[-1] if rows else None
-    return {"event": event, "source": source, "kind": last["kind"] if last else "",
-            "day": json.loads(last["body"])[0] if last else "", "revisions": revisions}  # fmt: skip
+    return {
+        "event": event,
+        "source": source,
+        "kind": last["kind"] if last else "",
+        "day": json.loads(last["body"])[0] if last else "",
+        "revisions": revisions,
+    }
 
 
 def heard_between(
     connection: sqlite3.Connection, patient: int, after: int, upto: int, kinds: frozenset[str] | None = None
 ) -> list[str]:
-    """Return in words what was heard of a patient's events, or those of some kinds, between two moments of the books."""
+    """Return in words what was heard of a patient's events, of some kinds or of all, between two moments."""
     rows = connection.execute(
         "select number, source, event_id, kind, voided, message, body from event"
-        " where patient = ? and number > ? and number <= ? order by number", (patient, after, upto)).fetchall()  # fmt: skip
+        " where patient = ? and number > ? and number <= ? order by number",
+        (patient, after, upto),
+    ).fetchall()
     said = []
     for number, source, event, kind, voided, message, body in rows:
         if kinds is not None and kind not in kinds:

@@ -18,10 +18,19 @@ def because(why: Sequence[Mapping[str, Any]], payer: str | None, day: date, rule
     return [_step(step["table"], step["row"], step["asked"], payer, day, rulebook) for step in why]
 
 
-def _step(table: str, name: str, asked: Sequence[Sequence[str]], payer: str | None, day: date, rulebook: Rulebook) -> Row:
-    told: Row = {"table": table, "row": name, "asked": [list(pair) for pair in asked], "sources": [], "place": "",
-                 "from": None, "to": None}  # fmt: skip
-    knobs = [ask[len(KNOB):] for ask, _ in asked if ask.startswith(KNOB)]
+def _step(
+    table: str, name: str, asked: Sequence[Sequence[str]], payer: str | None, day: date, rulebook: Rulebook
+) -> Row:
+    told: Row = {
+        "table": table,
+        "row": name,
+        "asked": [list(pair) for pair in asked],
+        "sources": [],
+        "place": "",
+        "from": None,
+        "to": None,
+    }
+    knobs = [ask[len(KNOB) :] for ask, _ in asked if ask.startswith(KNOB)]
     if table == _COUNTING:
         rule = next((rule for rule in rulebook.counting if rule.id == name), None)
         if rule is not None:
@@ -32,22 +41,33 @@ def _step(table: str, name: str, asked: Sequence[Sequence[str]], payer: str | No
         row = next((row for row in rows if row.id == name), None)
         if row is not None:
             told |= _of_row(row.sources, row.place, row.start, row.end)
-    told["knobs"] = [_knob(knob, payer, day, rulebook) for knob in dict.fromkeys(knobs) if knob in rulebook.policy.declared]
+    told["knobs"] = [
+        _knob(knob, payer, day, rulebook) for knob in dict.fromkeys(knobs) if knob in rulebook.policy.declared
+    ]
     return told
 
 
 def _of_row(sources: Sequence[str], place: str, start: date, end: date) -> Row:
-    return {"sources": list(sources), "place": place, "from": start.isoformat(),
-            "to": None if end == LAST_DAY else end.isoformat()}  # fmt: skip
+    return {
+        "sources": list(sources),
+        "place": place,
+        "from": start.isoformat(),
+        "to": None if end == LAST_DAY else end.isoformat(),
+    }
 
 
 def _knobs_of(rule: CountRule) -> list[str]:
-    return [cell[len(KNOB):] for cell in rule if isinstance(cell, str) and cell.startswith(KNOB)]
+    return [cell[len(KNOB) :] for cell in rule if isinstance(cell, str) and cell.startswith(KNOB)]
 
 
 def _knob(name: str, payer: str | None, day: date, rulebook: Rulebook) -> Row:
     value = rulebook.policy.knobs(payer, day)[name]
     origin = rulebook.policy.origin(payer, day, name)
     word = ("true" if value else "false") if isinstance(value, bool) else value
-    return {"knob": name, "value": list(word) if isinstance(word, tuple) else str(word), "profile": origin.profile,
-            "from": origin.start.isoformat(), "sources": list(origin.sources)}  # fmt: skip
+    return {
+        "knob": name,
+        "value": list(word) if isinstance(word, tuple) else str(word),
+        "profile": origin.profile,
+        "from": origin.start.isoformat(),
+        "sources": list(origin.sources),
+    }

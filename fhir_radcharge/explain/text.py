@@ -11,11 +11,16 @@ from fhir_radcharge.explain.words import days_words, line_words, listed, time_wo
 Row = Mapping[str, Any]
 _INDENT = 12
 _ANSWERS = {
-    "accepted": "accepted", "refused": "refused: it never happened", "not_taken": "not taken; the same bytes again",
-    "silent": "no answer", "late": "an answer that came too late", "withdrawn": "withdrawn before it was said",
-    "arrived": "a person said that it arrived", "resend": "a person had it said again",
+    "accepted": "accepted",
+    "refused": "refused: it never happened",
+    "not_taken": "not taken; the same bytes again",
+    "silent": "no answer",
+    "late": "an answer that came too late",
+    "withdrawn": "withdrawn before it was said",
+    "arrived": "a person said that it arrived",
+    "resend": "a person had it said again",
     "not_arrived": "a person said that it never arrived",
-}  # fmt: skip
+}
 
 
 def told(explanation: Row, zone: ZoneInfo) -> list[str]:
@@ -26,7 +31,10 @@ def told(explanation: Row, zone: ZoneInfo) -> list[str]:
 
 def _posting(row: Row, zone: ZoneInfo) -> Iterator[str]:
     packaged = "  packaged" if row["packaged"] else ""
-    yield (f"{line_words(row)}  {row['bill']} bill  course {row['course']}  date of service {days_words(row)} ({zone.key}){packaged}")
+    yield (
+        f"{line_words(row)}  {row['bill']} bill  course {row['course']}"
+        f"  date of service {days_words(row)} ({zone.key}){packaged}"
+    )
     yield _line("id", f"{row['id']}, a {row['kind'].lower()} for {row['destination']}, posted {row['posted']}")
     yield from _because(row)
     if row["note"]:
@@ -50,15 +58,22 @@ def _posting(row: Row, zone: ZoneInfo) -> Iterator[str]:
 def _because(row: Row) -> Iterator[str]:
     for number, step in enumerate(row["because"]):
         since = f", in force from {step['from']}{' to ' + step['to'] if step['to'] else ''}" if step["from"] else ""
-        sources = f" [{', '.join(step['sources'])}]" if step["sources"] else " (this row is not in the tables that are loaded)"
+        sources = (
+            f" [{', '.join(step['sources'])}]"
+            if step["sources"]
+            else " (this row is not in the tables that are loaded)"
+        )
         yield _line("because" if number == 0 else "", f"{step['table']} row {step['row']}{since}{sources}")
         asked = [f"{name} = {word}" for name, word in step["asked"]]
         if asked:
             yield _line("", f"  asked: {', '.join(asked)}")
         for knob in step["knobs"]:
             value = ", ".join(knob["value"]) if isinstance(knob["value"], list) else knob["value"]
-            yield _line("", f"  knob {knob['knob']} = {value} by {knob['profile']} from {knob['from']} "
-                            f"[{', '.join(knob['sources'])}]")  # fmt: skip
+            yield _line(
+                "",
+                f"  knob {knob['knob']} = {value} by {knob['profile']} from {knob['from']} "
+                f"[{', '.join(knob['sources'])}]",
+            )
     if not row["because"]:
         yield _line("because", f"the system before this one charged it; {row['cause_words']}")
 
@@ -80,7 +95,11 @@ def _events(row: Row, zone: ZoneInfo) -> Iterator[str]:
 def _revisions(event: Row, zone: ZoneInfo) -> Iterator[str]:
     every = event["revisions"]
     for number, one in enumerate(every, 1):
-        by = f"message #{one['message']} heard {time_words(one['heard'], zone)}" if one["message"] else "said by a person"
+        by = (
+            f"message #{one['message']} heard {time_words(one['heard'], zone)}"
+            if one["message"]
+            else "said by a person"
+        )
         changed = f": {'; '.join(one['changed'])}" if one["changed"] else ""
         voided = ", voided" if one["voided"] else ""
         mark = "" if len(every) == 1 else "  <- this line" if one["used"] else "  (later)" if one["later"] else ""
@@ -91,11 +110,15 @@ def _state(row: Row) -> str:
     if row["credited_by"]:
         return f"no: credited by {listed(row['credited_by'])}"
     return {
-        "accepted": "yes: the destination accepted it", "queued": "yes: it waits for its turn to be sent",
-        "sent": "yes: it was sent and has no answer yet", "unanswered": "yes: it may have arrived, so it counts as sent",
-        "blocked": "yes: it waits for an earlier message of its course", "struck": "no: it never happened there",
-        "shadow": "no: computed to compare, and never sent", "opening": "yes: charged before this engine, and never sent",
-    }[row["state"]]  # fmt: skip
+        "accepted": "yes: the destination accepted it",
+        "queued": "yes: it waits for its turn to be sent",
+        "sent": "yes: it was sent and has no answer yet",
+        "unanswered": "yes: it may have arrived, so it counts as sent",
+        "blocked": "yes: it waits for an earlier message of its course",
+        "struck": "no: it never happened there",
+        "shadow": "no: computed to compare, and never sent",
+        "opening": "yes: charged before this engine, and never sent",
+    }[row["state"]]
 
 
 def _sent(row: Row, zone: ZoneInfo) -> Iterator[str]:
@@ -123,29 +146,40 @@ def _answer(one: Row, zone: ZoneInfo) -> str:
 def _waits(row: Row, zone: ZoneInfo) -> Iterator[str]:
     for number, item in enumerate(row["waits"]):
         where = f" ({item['place']})" if item["place"] else ""
-        yield _line("waits" if number == 0 else "", f"{item['key']} {item['category']} {item['reason']}{where}: {item['meaning']}")
-        yield _line("", f"  {item['owner']} is asked since {time_words(item['since'], zone)}; way out: {item['way_out']}")
+        yield _line(
+            "waits" if number == 0 else "",
+            f"{item['key']} {item['category']} {item['reason']}{where}: {item['meaning']}",
+        )
+        yield _line(
+            "", f"  {item['owner']} is asked since {time_words(item['since'], zone)}; way out: {item['way_out']}"
+        )
 
 
 def _event(row: Row, zone: ZoneInfo) -> Iterator[str]:
     last = row["revisions"][-1]
     voided = ", voided" if last["voided"] else ""
-    yield f"{row['kind']} {row['event']} from {row['source']}, on {row['day']}, course {row['course'] or 'not told'}{voided}"
+    course = row["course"] or "not told"
+    yield f"{row['kind']} {row['event']} from {row['source']}, on {row['day']}, course {course}{voided}"
     for number, (name, value) in enumerate(sorted(row["facts"].items())):
         yield _line("facts" if number == 0 else "", f"{name} = {value}")
     yield _line("told", f"{len(row['revisions'])} times" if len(row["revisions"]) > 1 else "once")
-    yield from _revisions({**row, "revisions": [{**one, "used": False, "later": False} for one in row["revisions"]]}, zone)
+    yield from _revisions(
+        {**row, "revisions": [{**one, "used": False, "later": False} for one in row["revisions"]]}, zone
+    )
     yield from _postings(row)
     yield from _waits(row, zone)
 
 
 def _message(row: Row, zone: ZoneInfo) -> Iterator[str]:
-    yield f"message #{row['number']} heard by {row['listener']} at {time_words(row['received_at'], zone)}, {row['bytes']} bytes"
+    heard = time_words(row["received_at"], zone)
+    yield f"message #{row['number']} heard by {row['listener']} at {heard}, {row['bytes']} bytes"
     yield _line("state", f"{row['state']} (stored as {row['disposition']})")
     for number, event in enumerate(row["events"]):
         voided = ", voided" if event["voided"] else ""
-        yield _line("said" if number == 0 else "",
-                    f"{event['kind']} {event['event']} on {event['day']}, course {event['course'] or 'not told'}{voided}")  # fmt: skip
+        yield _line(
+            "said" if number == 0 else "",
+            f"{event['kind']} {event['event']} on {event['day']}, course {event['course'] or 'not told'}{voided}",
+        )
     if not row["events"]:
         yield _line("said", "nothing that was not known already")
     yield from _postings(row)
@@ -155,17 +189,24 @@ def _message(row: Row, zone: ZoneInfo) -> Iterator[str]:
 def _postings(row: Row) -> Iterator[str]:
     for number, one in enumerate(row["postings"]):
         of = f", credits {one['credits']}" if one["credits"] else ""
-        yield _line("postings" if number == 0 else "",
-                    f"{one['id']} {line_words(one)} {one['bill']} {days_words(one)} {one['state']}, {one['cause']}{of}")  # fmt: skip
+        yield _line(
+            "postings" if number == 0 else "",
+            f"{one['id']} {line_words(one)} {one['bill']} {days_words(one)} {one['state']}, {one['cause']}{of}",
+        )
     if not row["postings"]:
         yield _line("postings", "none")
 
 
 def _course(row: Row, zone: ZoneInfo) -> Iterator[str]:
-    yield f"course {row['course']} of patient {row['patient']}: {row['fractions']} fractions, {len(row['postings'])} postings"
+    counts = f"{row['fractions']} fractions, {len(row['postings'])} postings"
+    yield f"course {row['course']} of patient {row['patient']}: {counts}"
     for run in row["moved"]:
         days = ", ".join(f"{was} -> {now or 'nowhere'}" for was, now in zip(run["from"], run["to"], strict=True))
-        groups = f"groups {run['groups'][0]} to {run['groups'][-1]}" if len(run["groups"]) > 1 else f"group {run['groups'][0]}"
+        groups = (
+            f"groups {run['groups'][0]} to {run['groups'][-1]}"
+            if len(run["groups"]) > 1
+            else f"group {run['groups'][0]}"
+        )
         yield _line("moved", f"{run['code']} on the {run['bill']} bill, {groups}: {days}")
         for said in run["after"][:5]:
             yield _line("", f"  because {said}")

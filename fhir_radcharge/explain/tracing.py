@@ -19,6 +19,7 @@ from fhir_radcharge.rules.rulebook import Rulebook
 
 Row = dict[str, Any]
 _EVENTS_MAX = 40
+_TOLD = ["id", "kind", "mode", "destination", "patient", "course", "bill", "code", "modifiers", "day", "end_day", "units", "place_of_service", "packaged", "slot", "posted", "cause", "state", "note", "message"]
 
 
 def explanation(connection: sqlite3.Connection, rulebook: Rulebook, found: Found) -> Row:
@@ -40,9 +41,7 @@ def _posting(connection: sqlite3.Connection, rulebook: Rulebook, name: str) -> R
     assert charge is not None
     # A credit takes back the line as it was when it was charged.
     made = moment if charge is row else moment_of(connection, charge["number"])
-    told = {key: row[key] for key in (
-        "id", "kind", "mode", "destination", "patient", "course", "bill", "code", "modifiers", "day", "end_day", "units",
-        "place_of_service", "packaged", "slot", "posted", "cause", "state", "note", "message")}  # fmt: skip
+    told = {key: row[key] for key in _TOLD}
     told |= {
         "what": "posting",
         "because": because(charge["why"], _payer(connection, charge), date.fromisoformat(charge["day"]), rulebook),
@@ -67,11 +66,14 @@ def _event(connection: sqlite3.Connection, rulebook: Rulebook, found: Found) -> 
     postings = [row for row in queries.postings_of_patient(connection, found.patient) if found.name in row["events"]]
     items = queries.queue(connection, patient=found.patient)
     return {
-        "what": "event", "patient": found.patient, "course": body[2], "facts": body[3],
+        "what": "event",
+        "patient": found.patient,
+        "course": body[2],
+        "facts": body[3],
         **told_of(connection, found.patient, found.name),
         "postings": [_short(row) for row in postings],
         "waits": [_item(i, rulebook) for i in items if i["course"] == (body[2] or "") and str(body[0]) in i["place"]],
-    }  # fmt: skip
+    }
 
 
 def _message(connection: sqlite3.Connection, rulebook: Rulebook, number: int) -> Row:
@@ -80,18 +82,35 @@ def _message(connection: sqlite3.Connection, rulebook: Rulebook, number: int) ->
     events = queries.events_of_message(connection, number)
     names = {event["event_id"] for event in events}
     patients = sorted({event["patient"] for event in events})
-    postings = [posting for patient in patients for posting in queries.postings_of_patient(connection, patient)
-                if posting["message"] == number or names & set(posting["events"])]  # fmt: skip
+    postings = [
+        posting
+        for patient in patients
+        for posting in queries.postings_of_patient(connection, patient)
+        if posting["message"] == number or names & set(posting["events"])
+    ]
     return {
-        "what": "message", **row,
-        "events": [{"event": e["event_id"], "source": e["source"], "kind": e["kind"], "voided": bool(e["voided"]),
-                    "day": json.loads(e["body"])[0], "course": json.loads(e["body"])[2], "tables": _edition(connection, e)}
-                   for e in events],
+        "what": "message",
+        **row,
+        "events": [
+            {
+                "event": e["event_id"],
+                "source": e["source"],
+                "kind": e["kind"],
+                "voided": bool(e["voided"]),
+                "day": json.loads(e["body"])[0],
+                "course": json.loads(e["body"])[2],
+                "tables": _edition(connection, e),
+            }
+            for e in events
+        ],
         "postings": [_short(posting) for posting in postings],
         "waits": [_item(item, rulebook) for item in queries.queue(connection, message=number)],
-        "decisions": [_decision(d) for i in queries.queue(connection, message=number)
-                      for d in queries.decisions(connection, i["key"])],
-    }  # fmt: skip
+        "decisions": [
+            _decision(d)
+            for i in queries.queue(connection, message=number)
+            for d in queries.decisions(connection, i["key"])
+        ],
+    }
 
 
 def _heard_since(connection: sqlite3.Connection, row: Row, moment: Moment) -> list[str]:
@@ -113,16 +132,21 @@ def _sent(connection: sqlite3.Connection, row: Row) -> Row | None:
     send = queries.send(connection, row["send"])
     assert send is not None
     answers = [{key: answer[key] for key in ("attempt", "kind", "code", "at")} for answer in send["answers"]]
-    return {"destination": send["destination"], "control_id": send["control_id"], "attempts": send["attempts"],
-            "answers": answers}  # fmt: skip
+    return {
+        "destination": send["destination"],
+        "control_id": send["control_id"],
+        "attempts": send["attempts"],
+        "answers": answers,
+    }
 
 
 def _items(connection: sqlite3.Connection, rulebook: Rulebook, row: Row) -> list[Row]:
     place = f"{row['bill']} {'-'.join([row['code'], *row['modifiers'].split()])} {row['day']}"
     return [
-        _item(item, rulebook) for item in queries.queue(connection, patient=row["patient"])
+        _item(item, rulebook)
+        for item in queries.queue(connection, patient=row["patient"])
         if item["note"] == row["id"] or (item["course"] == row["course"] and item["place"] in (place, row["day"]))
-    ]  # fmt: skip
+    ]
 
 
 def _item(item: Row, rulebook: Rulebook) -> Row:
@@ -135,8 +159,24 @@ def _of_patient(connection: sqlite3.Connection, row: Row) -> Sequence[Row]:
 
 
 def _short(row: Row) -> Row:
-    return {key: row[key] for key in ("id", "kind", "code", "modifiers", "units", "bill", "course", "day", "end_day",
-                                      "destination", "state", "cause", "credits")}  # fmt: skip
+    return {
+        key: row[key]
+        for key in (
+            "id",
+            "kind",
+            "code",
+            "modifiers",
+            "units",
+            "bill",
+            "course",
+            "day",
+            "end_day",
+            "destination",
+            "state",
+            "cause",
+            "credits",
+        )
+    }
 
 
 def _decision(row: Row) -> Row:

@@ -31,27 +31,42 @@ class ItemWords(NamedTuple):
 
 
 _CATEGORIES = {
-    "unreadable": ItemWords("a message or a line of it cannot be read", "interface analyst",
-                            "the profile or the sender is mended, then `queue release`"),
-    "reused": ItemWords("another message came under the control id of an earlier one", "interface analyst",
-                        "`queue release` if it is a message of its own, else `queue dismiss`"),
-    "quarantined": ItemWords("reading a message stopped the program", "interface analyst",
-                             "it is reported and mended, then `queue release`"),
+    "unreadable": ItemWords(
+        "a message or a line of it cannot be read",
+        "interface analyst",
+        "the profile or the sender is mended, then `queue release`",
+    ),
+    "reused": ItemWords(
+        "another message came under the control id of an earlier one",
+        "interface analyst",
+        "`queue release` if it is a message of its own, else `queue dismiss`",
+    ),
+    "quarantined": ItemWords(
+        "reading a message stopped the program", "interface analyst", "it is reported and mended, then `queue release`"
+    ),
     "notice": ItemWords("a message said something that need only be seen", "interface analyst", "`queue dismiss`"),
-    "defect": ItemWords("a defect of this program", "interface analyst",
-                        "it is reported and mended, then `queue release`"),
-    "rule_error": ItemWords("the tables do not say what is due for this patient", "coder",
-                            "the tables are mended and activated"),
-    "unsendable": ItemWords("a line cannot be written for its destination", "biller",
-                            "the row or identifier that is missing is added"),
-    "refused": ItemWords("the destination refused a line, so it never happened", "biller",
-                         "what it complains of is mended, then `queue release`"),
-    "unanswered": ItemWords("a message may or may not have arrived", "biller",
-                            "`queue arrived`, `queue resend` or `queue not-arrived`"),
-    "not_activated": ItemWords("the tables of this site are not activated, so nothing is computed", "coder",
-                               "`rules activate`"),
+    "defect": ItemWords(
+        "a defect of this program", "interface analyst", "it is reported and mended, then `queue release`"
+    ),
+    "rule_error": ItemWords(
+        "the tables do not say what is due for this patient", "coder", "the tables are mended and activated"
+    ),
+    "unsendable": ItemWords(
+        "a line cannot be written for its destination", "biller", "the row or identifier that is missing is added"
+    ),
+    "refused": ItemWords(
+        "the destination refused a line, so it never happened",
+        "biller",
+        "what it complains of is mended, then `queue release`",
+    ),
+    "unanswered": ItemWords(
+        "a message may or may not have arrived", "biller", "`queue arrived`, `queue resend` or `queue not-arrived`"
+    ),
+    "not_activated": ItemWords(
+        "the tables of this site are not activated, so nothing is computed", "coder", "`rules activate`"
+    ),
     "no_destination": ItemWords("no destination takes this bill", "biller", "a destination that takes it is added"),
-}  # fmt: skip
+}
 _UNKNOWN = ItemWords("it waits for a person", "biller", "a person decides")
 
 
@@ -82,8 +97,11 @@ def changes_words(before: str, after: str) -> list[str]:
         if was == now:
             continue
         if name == "facts":
-            said += [f"{key}: {_plain(was.get(key))} -> {_plain(now.get(key))}" for key in sorted({*was, *now})
-                     if was.get(key) != now.get(key)]  # fmt: skip
+            said += [
+                f"{key}: {_plain(was.get(key))} -> {_plain(now.get(key))}"
+                for key in sorted({*was, *now})
+                if was.get(key) != now.get(key)
+            ]
         else:
             said.append(f"{name.replace('_', ' ')}: {_plain(was)} -> {_plain(now)}")
     return said or ["nothing that a rule asks"]

@@ -1,0 +1,65 @@
+"""Books at rest and a site into the patients for whom what stands is not what is due (I6)."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+from fhir_radcharge.engine.patients import PatientBook
+from fhir_radcharge.engine.state import destination_modes, latest_day
+from fhir_radcharge.errors import RuleError
+from fhir_radcharge.model import Charge
+from fhir_radcharge.patient_stream import ReadBooks, books
+from fhir_radcharge.reconcile import corrections
+from fhir_radcharge.rules.charging import charges_due
+from fhir_radcharge.rules.rulebook import Edits
+from fhir_radcharge.site import Site
+
+# What stands between a line that is due and its being said.
+_IN_THE_WAY = frozenset({"refused", "dismissed", "unsendable", "rule_error", "defect"})
+
+
+def not_judged(connection: sqlite3.Connection, site: Site) -> str:
+    """Return why convergence cannot be judged now, empty if it can."""
+    rows = connection.execute("select digest, scope, number from activation order by number desc limit 1").fetchall()
+    if not rows or rows[0][0] != site.digest:
+        return "other tables compute than those that are loaded here"
+    if rows[0][1] == "new" and rows[0][2] > 1:
+        return "the tables were activated for new events alone, so the past is not judged by them"
+    (newest,) = connection.execute("select coalesce(max(number), 0) from message").fetchone()
+    (done,) = connection.execute("select coalesce(max(value), 0) from cursor where name = 'work'").fetchone()
+    (touched,) = connection.execute("select count(*) from touched").fetchone()
+    return f"{newest - done} messages and {touched} patients wait to be worked on" if newest != done or touched else ""
+
+
+def unequal(connection: sqlite3.Connection, site: Site, edits: Edits | None) -> Iterator[tuple[int, str]]:
+    """Yield for every patient its number and what is wrong, empty where what stands is what is due."""
+    reads = ReadBooks(connection)
+    modes = destination_modes(reads, site.destinations)  # type: ignore[arg-type]  # it only reads
+    as_of = latest_day(reads)  # type: ignore[arg-type]
+    for book in books(connection):
+        if any(item.category in _IN_THE_WAY for item in book.items.values()):
+            yield book.number, ""
+            continue
+        events = sorted(
+            (saying.event for saying in book.sayings.values() if not saying.event.voided),
+            key=lambda event: (event.when, event.source, event.id),
+        )
+        try:
+            due = charges_due(events, site.rulebook, as_of, tables=edits)
+        except RuleError as problem:
+            yield book.number, f"patient {book.number}: the tables give no answer ({problem})"
+            continue
+        yield book.number, next(_wrong(book, due.charges, site, modes), "")
+
+
+def _wrong(book: PatientBook, charges: tuple[Charge, ...], site: Site, modes: dict[str, str]) -> Iterator[str]:
+    for name, destination in site.destinations.items():
+        mode = modes[name]
+        if mode == "drain":
+            continue
+        mine = [charge for charge in charges if charge.bill in destination.bills]
+        for one in corrections(mine, book.standing(name, mode)).corrections:
+            line = one.charge or one.credits
+            assert line is not None
+            yield f"patient {book.number} at {name}: a {one.kind.lower()} of {line.code} on {line.day} was not said"
