@@ -90,4 +90,5 @@ def test_a_torture_run_holds_lines_for_each_reason() -> None:
 
     holds = {line.hold for one in courses(run) for line in truth(one, LATER)}
 
-    assert holds == {"", "image_not_approved", "no_physician_exam", "no_physics_check"}
+    assert holds == {
+        "", "image_not_approved", "no_physician_exam", "no_physics_check", "probable_duplicate", "same_day_gap"}

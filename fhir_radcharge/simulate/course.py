@@ -164,8 +164,21 @@ class _Teller:
             mended = sent + self.chance.between(30, 3000)
             self._again(event, sent=mended, facts=facts)
             event = event._replace(revision=2, facts=facts)
+        if beam and not wrong and not gone:
+            self._further_record(event)
         if gone:
             self._again(event, sent=max(gone, sent + 3001) if wrong else gone, voided=True)
+
+    def _further_record(self, event: Said) -> None:
+        """Say a second record of the day: a part of the session, the session again, or one nobody ordered."""
+        # Whether a held record is the sixth of a stereotactic course is a person's question: none is simulated.
+        if self.pathway.rhythm == "twice_daily" or event.facts["technique"] in ("sbrt", "srs_linac"):
+            return
+        kinds = {"in_parts": self.chance.between(15, 50), "doubled": 0, "unordered": 420}
+        for kind, after in kinds.items():
+            if self.chance.happens(getattr(self.odd, kind)):
+                self._say("fraction", event.day, event.minute + after, event.facts, stay=event.inpatient)
+                return
 
     def _guidance(self, day: date, minute: int, stay: bool, beam: bool, last: bool, gone: int) -> None:
         image = self._say(

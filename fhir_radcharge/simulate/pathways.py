@@ -58,6 +58,9 @@ class Oddities(_Strict):
     void_first: float = 0.0
     cancelled: float = 0.0
     approval_late: float = 0.0
+    in_parts: float = 0.0
+    doubled: float = 0.0
+    unordered: float = 0.0
     exam_missing: float = 0.0
     exam_by_nurse: float = 0.0
     check_missing: float = 0.0

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, timedelta
+from collections.abc import Iterable, Iterator
+from datetime import date
 from typing import Any, NamedTuple, TextIO
 
 from fhir_radcharge.simulate.course import Course
-from fhir_radcharge.simulate.said import Chart, Said, moment
+from fhir_radcharge.simulate.facts import Facts, start_of
+from fhir_radcharge.simulate.said import Chart, Said
 
 _NEW = date(2026, 1, 1)  # on this date the delivery and guidance codes changed
 _COUNTED = ("2d", "3d", "imrt", "electron", "proton")  # what weekly management counts
 _CHECKED = (*_COUNTED, "sbrt", "srs_linac", "hdr")  # what weekly physics counts
-_CLOSED = (
-    "2025-05-26", "2025-07-04", "2025-09-01", "2025-11-27", "2025-12-25", "2026-01-01", "2026-05-25",
-    "2026-07-03", "2026-09-07", "2026-11-26", "2026-12-25",
-)
 
 
 class Line(NamedTuple):
@@ -40,7 +37,7 @@ class Line(NamedTuple):
 
 def truth(course: Course, as_of: date) -> tuple[Line, ...]:
     """Return the lines of a course once everything has been said and `as_of` has come, sorted."""
-    facts = _Facts(course, as_of)
+    facts = Facts(course, as_of)
     units: Counter[Line] = Counter()
     for line in _lines(facts):
         units[line._replace(units=0)] += line.units
@@ -59,52 +56,15 @@ def write_truth(courses: Iterable[Course], as_of: date, out: TextIO) -> int:
     return count
 
 
-class _Facts:
-    """What stands of a course: the last word about each event, without those that never happened."""
-
-    def __init__(self, course: Course, as_of: date) -> None:
-        self.chart: Chart = course.chart
-        last: dict[str, Said] = {}
-        for _, said in course.heard:
-            if said.id not in last or said.revision > last[said.id].revision:
-                last[said.id] = said
-        self.events = sorted((one for one in last.values() if not one.voided), key=_start)
-        fractions = self.of("fraction")
-        self.sessions = [one for one in fractions if one.facts.get("beam", True)]
-        self.cancelled = {one.day for one in fractions} - {one.day for one in self.sessions}
-        self.closings = sorted([*(_start(one) for one in self.of("course_closed")), *self._grace(as_of)])
-
-    def of(self, kind: str) -> list[Said]:
-        """Return the events of a kind in the order of service."""
-        return [one for one in self.events if one.kind == kind]
-
-    def counted(self, techniques: Sequence[str]) -> list[Said]:
-        """Return the sessions that a counter counts."""
-        return [one for one in self.sessions if one.facts["technique"] in techniques]
-
-    def _grace(self, as_of: date) -> list[int]:
-        """Return the closing that needs no message: three business days after the last prescribed session."""
-        if len(self.sessions) < self.chart.prescribed:
-            return []
-        day = self.sessions[self.chart.prescribed - 1].day
-        for _ in range(3):
-            day += timedelta(days=1)
-            while day.weekday() > 4 or f"{day:%Y-%m-%d}" in _CLOSED:
-                day += timedelta(days=1)
-        return [moment(day, 24 * 60)] if day <= as_of else []
-
-
-def _start(one: Said) -> int:
-    return moment(one.day, one.minute)
-
-
-def _lines(facts: _Facts) -> Iterator[Line]:
+def _lines(facts: Facts) -> Iterator[Line]:
     for service in facts.of("service"):
         yield from _service(facts.chart, service)
     for place, session in enumerate(facts.sessions):
         following = facts.sessions[place + 1] if place + 1 < len(facts.sessions) else None
         yield from _delivery(facts.chart, session)
         yield from _guidance(facts, session, following)
+    for record, reason in facts.held:
+        yield from _delivery(facts.chart, record, reason)
     yield from _management(facts)
     yield from _stereotactic_management(facts)
     yield from _physics(facts)
@@ -131,13 +91,13 @@ def _professional(chart: Chart, one: Said, code: str, modifiers: str = "", hold:
     return Line(chart.course, bill, code, modifiers, 1, one.day, hold, False)
 
 
-def _split(chart: Chart, one: Said, code: str) -> Iterator[Line]:
+def _split(chart: Chart, one: Said, code: str, hold: str = "") -> Iterator[Line]:
     """Yield a code with both parts: whole on a centre's claim, else technical and professional apart."""
     if chart.room.setting == "freestanding" and chart.room.ownership == "single":
-        yield from _technical(chart, one, code)
+        yield from _technical(chart, one, code, hold=hold)
     else:
-        yield from _technical(chart, one, code, "TC" if chart.room.setting == "freestanding" else "")
-        yield _professional(chart, one, code, "26")
+        yield from _technical(chart, one, code, "TC" if chart.room.setting == "freestanding" else "", hold)
+        yield _professional(chart, one, code, "26", hold)
 
 
 # ---- planning and delivery ---------------------------------------------------------------------------------
@@ -151,28 +111,32 @@ def _service(chart: Chart, service: Said) -> Iterator[Line]:
         yield from _split(chart, service, code)
 
 
-def _delivery(chart: Chart, session: Said) -> Iterator[Line]:
+def _delivery(chart: Chart, session: Said, hold: str = "") -> Iterator[Line]:
     facts = session.facts
-    technique = facts["technique"]
-    if technique == "hdr":
+    if facts["technique"] == "hdr":
         channels = facts["channels"]
         code = "77770" if channels == 1 else "77771" if channels <= 12 else "77772"
-        yield from _split(chart, session, code)
-    elif technique == "sbrt":
-        yield from _technical(chart, session, "77373")
-    elif technique == "srs_linac":
-        yield from _technical(chart, session, "77372")
-    elif technique == "proton":
-        yield from _technical(chart, session, "77525" if facts["complexity"] == "complex" else "77523")
-    elif technique == "superficial":
-        skin = "77401" if session.day < _NEW else "77437" if facts["kv"] <= 150 else "77438"
-        yield from _technical(chart, session, skin)
-    elif session.day >= _NEW:
-        yield from _technical(chart, session, _level(facts))
-    elif chart.room.setting == "freestanding":
-        yield from _technical(chart, session, _code_freestanding_2025(facts))
+        yield from _split(chart, session, code, hold)
     else:
-        yield from _technical(chart, session, _code_hospital_2025(facts, chart.site))
+        yield from _technical(chart, session, _delivery_code(chart, session), hold=hold)
+
+
+def _delivery_code(chart: Chart, session: Said) -> str:
+    facts = session.facts
+    technique = facts["technique"]
+    if technique == "sbrt":
+        return "77373"
+    if technique == "srs_linac":
+        return "77372"
+    if technique == "proton":
+        return "77525" if facts["complexity"] == "complex" else "77523"
+    if technique == "superficial":
+        return "77401" if session.day < _NEW else "77437" if facts["kv"] <= 150 else "77438"
+    if session.day >= _NEW:
+        return _level(facts)
+    if chart.room.setting == "freestanding":
+        return _code_freestanding_2025(facts)
+    return _code_hospital_2025(facts, chart.site)
 
 
 def _level(facts: Any) -> str:
@@ -211,14 +175,14 @@ def _complexity(facts: Any) -> int:
 # ---- guidance and port images ------------------------------------------------------------------------------
 
 
-def _guidance(facts: _Facts, session: Said, following: Said | None) -> Iterator[Line]:
+def _guidance(facts: Facts, session: Said, following: Said | None) -> Iterator[Line]:
     technique = session.facts["technique"]
     images = [one for one in facts.of("guidance") if one.day == session.day]
     if not images or technique not in _COUNTED:
         return
     chart, image = facts.chart, images[0]
-    given = [_start(one) for one in facts.of("approval") if one.facts["of"] == image.id]
-    limit = _start(following) if following else _start(session) + 24 * 60
+    given = [start_of(one) for one in facts.of("approval") if one.facts["of"] == image.id]
+    limit = start_of(following) if following else start_of(session) + 24 * 60
     hold = "" if given and min(given) < limit else "image_not_approved"
     if session.day >= _NEW:
         yield _professional(chart, session, "77387", "26", hold)
@@ -236,7 +200,7 @@ def _guidance(facts: _Facts, session: Said, following: Said | None) -> Iterator[
         yield from _technical(chart, session, code)
 
 
-def _ports(facts: _Facts) -> Iterator[Line]:
+def _ports(facts: Facts) -> Iterator[Line]:
     """Yield port images: in five sessions one per angle in a centre, one in a hospital; none from 2026."""
     sessions = facts.counted(_COUNTED)
     seen: set[tuple[int, int]] = set()
@@ -255,7 +219,7 @@ def _ports(facts: _Facts) -> Iterator[Line]:
 # ---- counting to five --------------------------------------------------------------------------------------
 
 
-def _management(facts: _Facts) -> Iterator[Line]:
+def _management(facts: Facts) -> Iterator[Line]:
     """Yield weekly management: each five sessions, and three or four left over when the course is closed."""
     sessions = facts.counted(_COUNTED)
     seen = _examined(sessions, facts.of("exam"))
@@ -264,7 +228,7 @@ def _management(facts: _Facts) -> Iterator[Line]:
         yield _professional(facts.chart, sessions[5 * group + 4], "77427", "", hold)
     whole = len(sessions) // 5 * 5
     for closing in facts.closings:
-        closed = sum(_start(one) <= closing for one in sessions)
+        closed = sum(start_of(one) <= closing for one in sessions)
         if closed - whole >= 3:
             hold = "" if whole // 5 in seen else "no_physician_exam"
             yield _professional(facts.chart, sessions[closed - 1], "77427", "", hold)
@@ -288,7 +252,7 @@ def _examined(sessions: list[Said], exams: list[Said]) -> set[int]:
     return served
 
 
-def _stereotactic_management(facts: _Facts) -> Iterator[Line]:
+def _stereotactic_management(facts: Facts) -> Iterator[Line]:
     body = facts.counted(("sbrt",))
     if body and (facts.closings or len(body) == 5):
         yield _professional(facts.chart, body[-1], "77435")
@@ -296,7 +260,7 @@ def _stereotactic_management(facts: _Facts) -> Iterator[Line]:
         yield _professional(facts.chart, session, "77432")
 
 
-def _physics(facts: _Facts) -> Iterator[Line]:
+def _physics(facts: Facts) -> Iterator[Line]:
     """Yield weekly physics: each five sessions, and once for a whole course of fewer."""
     sessions = facts.counted(_CHECKED)
     groups = [sessions[start:start + 5] for start in range(0, len(sessions) - 4, 5)]
