@@ -6,7 +6,8 @@
 
 The server has the real listener, the books thread and the real ledger (SQLite, WAL, synchronous=FULL) with the
 engine's intake. Senders are a process of their own, each connection with one outstanding message, as MLLP has
-it; every message is new. Both share this machine's cores, so the figures are of the pair.
+it; every message is new. Both share this machine's cores, so the figures are of the pair; `cpu us` is the
+server's processor time for a message, which a busy machine does not falsify much.
 """
 
 from __future__ import annotations
@@ -168,6 +169,7 @@ class Figures(NamedTuple):
     max_ms: float
     commits: int
     worked: int
+    cpu_us: float
 
 
 async def one_round(pipe: Pipe, folder: Path, connections: int, messages: int, work_s: float, run: str) -> Figures:
@@ -185,8 +187,10 @@ async def one_round(pipe: Pipe, folder: Path, connections: int, messages: int, w
     lobby = Lobby()
     listener = Listener(Door("bench", "127.0.0.1", 0, Limits(connections_per_peer_max=1_000)), books, lobby)
     port = await listener.open()
+    began = time.process_time()
     pipe.send(Door1(port, connections, messages, run))
     seconds, times = await loop.run_in_executor(None, pipe.recv)
+    cpu_us = 1e6 * (time.process_time() - began) / messages
     commits = opened[0][1].head[0]
     await listener.close()
     await books.close()
@@ -194,7 +198,7 @@ async def one_round(pipe: Pipe, folder: Path, connections: int, messages: int, w
     times.sort()
     return Figures(
         messages / seconds, 1e3 * times[len(times) // 2], 1e3 * times[int(len(times) * 0.99)], 1e3 * times[-1],
-        commits, opened[0][0].worked,
+        commits, opened[0][0].worked, cpu_us,
     )  # fmt: skip
 
 
@@ -232,6 +236,7 @@ def table(pipe: Pipe, folder: Path, connections: int, messages: int, rounds: int
     print(
         f"{connections:>11} {middle[0]:>11,.0f} {rates[0]:>9,.0f}..{rates[-1]:<9,.0f} {middle[1]:>7.2f}"
         f" {middle[2]:>7.2f} {middle[3]:>7.1f} {messages / middle[4]:>11.1f} {middle[5] / seconds:>9,.0f}"
+        f" {middle[6]:>7.1f}"
     )
 
 
@@ -254,7 +259,7 @@ def main() -> None:
             profiled(pipe, Path(folder), asked.profile, asked.messages or 40_000)
         else:
             print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, message of {len(payload('R', 1))} bytes")
-            print("connections  messages/s      lowest..highest     p50 ms  p99 ms  max ms  in a commit  worked/s")
+            print("connections  messages/s      lowest..highest     p50 ms  p99 ms  max ms  in a commit  worked/s  cpu us")
             for connections in asked.connections:
                 messages = asked.messages or {1: 5_000, 8: 20_000}.get(connections, 60_000)
                 table(pipe, Path(folder), connections, messages, asked.rounds, asked.draining / 1e3)

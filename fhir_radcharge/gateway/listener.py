@@ -42,7 +42,10 @@ class Listener:
         if self._sweeper is not None:
             self._sweeper.cancel()
         for connection in connections:
-            connection.give_up("shutdown") if connection.owed else connection.hang_up()
+            if connection.owed:
+                connection.give_up("shutdown")
+            else:
+                connection.hang_up()
 
     def _connection(self) -> Connection:
         return Connection(self._door, self._books, self._lobby, self._loop.time)
