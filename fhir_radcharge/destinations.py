@@ -105,13 +105,7 @@ def destination_from(data: Any, name: str, digest: str) -> Destination:
     if problems:
         raise TableError("\n".join(problems))
     d = Delimiters(*profile.delimiters)
-    header = profile.header
-    names = [header.sending_application, header.sending_facility]
-    names += [header.receiving_application, header.receiving_facility]
-    start = d.field.join(["MSH", d.encoding, *(escape(text, d) for text in names), ""])
-    structure = f"{d.component}DFT_P03" if profile.version >= "2.3.1" else ""
-    tail = ["", header.processing_id, profile.version, "", "", header.accept_ack, header.application_ack]
-    tail += ["", header.charset]
+    start, end = _header(profile.header, profile.version, d)
     return Destination(
         name=profile.destination,
         file=name,
@@ -129,16 +123,30 @@ def destination_from(data: Any, name: str, digest: str) -> Destination:
         credit_type=profile.types.credit,
         delimiters=d,
         version=profile.version,
-        codec=_CODECS[header.charset],
+        codec=_CODECS[profile.header.charset],
         currency=profile.currency or "",
         header_start=start,
-        header_end=d.field.join(tail).rstrip(d.field),
-        trigger=f"{d.field}{d.field}DFT{d.component}P03{structure}{d.field}",
+        header_end=end,
+        trigger=_trigger(profile.version, d),
         before=frozenset(profile.segments) & _BEFORE,
         after=frozenset(profile.segments) & _AFTER,
         templates=_templates(profile.fields),
         dates_in_note=profile.version < "2.5",
     )
+
+
+def _header(header: _Header, version: str, d: Delimiters) -> tuple[str, str]:
+    """Return MSH as it stands before and after the time, type and control id of each message."""
+    names = [header.sending_application, header.sending_facility]
+    names += [header.receiving_application, header.receiving_facility]
+    start = d.field.join(["MSH", d.encoding, *(escape(text, d) for text in names), ""])
+    tail = ["", header.processing_id, version, "", "", header.accept_ack, header.application_ack]
+    return start, d.field.join([*tail, "", header.charset]).rstrip(d.field)
+
+
+def _trigger(version: str, d: Delimiters) -> str:
+    structure = f"{d.component}DFT_P03" if version >= "2.3.1" else ""
+    return f"{d.field}{d.field}DFT{d.component}P03{structure}{d.field}"
 
 
 def _templates(fields: dict[str, str]) -> tuple[Template, ...]:
@@ -195,17 +203,11 @@ def _credit_problems(profile: _Destination, line: dict[str, int]) -> list[tuple[
     values = set(profile.fields.values())
     same = profile.types.charge == profile.types.credit
     if same and profile.credit != "negative_quantity":
-        told.append(
-            (line["types"], "charge and credit have one type: only negative_quantity tells them apart")
-        )
+        told.append((line["types"], "charge and credit have one type: only negative_quantity tells them apart"))
     if not same and profile.credit == "negative_quantity":
-        told.append(
-            (line["credit"], "negative_quantity is said with the type of a charge: make both types alike")
-        )
+        told.append((line["credit"], "negative_quantity is said with the type of a charge: make both types alike"))
     if profile.credit in _NEW_ID_STYLES and "reference" not in values:
-        told.append(
-            (line["credit"], f"{profile.credit} needs a field for `reference`, or no credit finds its charge")
-        )
+        told.append((line["credit"], f"{profile.credit} needs a field for `reference`, or no credit finds its charge"))
     if "units" not in values:
         told.append((line["fields"], "no field carries `units`"))
     if "transaction_id" not in values and "posting_id" not in values:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from fhir_radcharge.errors import TableError
-from fhir_radcharge.sender_file import SenderFile, StatesRow
+from fhir_radcharge.profile_words import check_values, sources, states
+from fhir_radcharge.sender_file import SenderFile
 from fhir_radcharge.strict_yaml import Row, line_of, parse, typed, validated
-from fhir_radcharge.wire.facts import COUNTS, FACTS_OF, FLAGS, NAMES, VOCABULARY, meaning
+from fhir_radcharge.wire.facts import FACTS_OF, NAMES, meaning
 from fhir_radcharge.wire.paths import Parts, all_of, captured, first_of, keyed, parts_of, present
 from fhir_radcharge.wire.sender import (
     Activity,
@@ -20,7 +21,6 @@ from fhir_radcharge.wire.sender import (
     Like,
     Mapped,
     Sender,
-    States,
     TextSource,
 )
 from fhir_radcharge.wire.texts import names_in, template
@@ -61,60 +61,83 @@ class _Compiler:
         self.problems: list[str] = []
 
     def sender(self, digest: str) -> Sender:
-        profile, message, line = self.profile, self.profile.message, self.profile.line
+        """Return the sender; what is wrong with its profile is in `problems`, and then it is not to be used."""
         self._check_names()
-        return Sender(
-            name=profile.sender,
-            file=self.name,
-            digest=digest,
-            application=profile.match.application,
-            facility=profile.match.facility,
-            charset=profile.charset,
-            control_ids=profile.control_ids,
-            answers=profile.answers,
-            foreign_codes=profile.foreign_codes,
-            books=frozenset(profile.books),
-            zone=self._zone(),
-            patient=self._first(message.patient, "message", "patient"),
-            account=self._first(message.account, "message", "account"),
-            patient_class=self._patient_class(),
-            payer=self._each(message.payer.from_, "message", "payer"),
-            payer_absent=message.payer.absent,
-            payer_per_line=any(not _is_shared(path) for path in message.payer.from_),
-            id=self._first(line.id, "line", "id"),
-            id_place=line.id[0],
-            revision_number=self._first(line.revision.number, "line", "revision")
-            if line.revision.number
-            else None,
-            revision_time=self._first(line.revision.time, "line", "revision"),
-            revision_per_line=any(not _is_shared(path) for path in line.revision.time),
-            type=self._first((line.type,), "line", "type"),
-            type_place=line.type,
-            types=line.types,
-            negative_is_credit=line.negative_quantity == "credit",
-            quantity=self._first((line.quantity.from_,), "line", "quantity"),
-            quantity_place=line.quantity.from_,
+        known = {**self._identity(digest), **self._shared(), **self._revision(), **self._booking(), **self._details()}
+        return Sender(**known)
+
+    def _identity(self, digest: str) -> dict[str, Any]:
+        profile = self.profile
+        return {
+            "name": profile.sender,
+            "file": self.name,
+            "digest": digest,
+            "application": profile.match.application,
+            "facility": profile.match.facility,
+            "charset": profile.charset,
+            "control_ids": profile.control_ids,
+            "answers": profile.answers,
+            "foreign_codes": profile.foreign_codes,
+            "books": frozenset(profile.books),
+            "zone": self._zone(),
+        }
+
+    def _shared(self) -> dict[str, Any]:
+        message = self.profile.message
+        return {
+            "patient": self._first(message.patient, "message", "patient"),
+            "account": self._first(message.account, "message", "account"),
+            "patient_class": self._patient_class(),
+            "payer": self._each(message.payer.from_, "message", "payer"),
+            "payer_absent": message.payer.absent,
+            "payer_per_line": any(not _is_shared(path) for path in message.payer.from_),
+        }
+
+    def _revision(self) -> dict[str, Any]:
+        revision = self.profile.line.revision
+        return {
+            "revision_number": self._first(revision.number, "line", "revision") if revision.number else None,
+            "revision_time": self._first(revision.time, "line", "revision"),
+            "revision_per_line": any(not _is_shared(path) for path in revision.time),
+        }
+
+    def _booking(self) -> dict[str, Any]:
+        line = self.profile.line
+        return {
+            "id": self._first(line.id, "line", "id"),
+            "id_place": line.id[0],
+            "type": self._first((line.type,), "line", "type"),
+            "type_place": line.type,
+            "types": line.types,
+            "negative_is_credit": line.negative_quantity == "credit",
+            "quantity": self._first((line.quantity.from_,), "line", "quantity"),
+            "quantity_place": line.quantity.from_,
             # HL7 2.1 had the amount in FT1-10 and the quantity in FT1-11; 2.2 exchanged them.
-            quantity_2_1=self._first((_swapped(line.quantity.from_),), "line", "quantity"),
-            quantity_absent_is_one=line.quantity.absent == "one",
-            activity=self._first(line.activity, "line", "activity"),
-            activity_place=line.activity[0],
-            activities=self._activities(),
-            start=self._first(line.start, "line", "start"),
-            start_place=line.start[0],
-            course=self._first((*line.course, *line.order), "line", "course"),
-            code=self._first(line.code, "line", "code"),
-            modifiers=self._modifiers(),
-            rendering=self._first(line.rendering, "line", "rendering"),
-            location=self._each(line.location, "line", "location"),
-            lacking=self._lacking(),
-            key_segment=profile.keys.segment if profile.keys else "",
-            key_first=profile.keys.first if profile.keys else 1,
-            keys_known=self._keys_known(),
-            observations=self._names_read("OBX"),
-            texts=self._texts(),
-            facts=self._facts(),
-        )
+            "quantity_2_1": self._first((_swapped(line.quantity.from_),), "line", "quantity"),
+            "quantity_absent_is_one": line.quantity.absent == "one",
+            "activity": self._first(line.activity, "line", "activity"),
+            "activity_place": line.activity[0],
+            "activities": self._activities(),
+        }
+
+    def _details(self) -> dict[str, Any]:
+        line, keys = self.profile.line, self.profile.keys
+        return {
+            "start": self._first(line.start, "line", "start"),
+            "start_place": line.start[0],
+            "course": self._first((*line.course, *line.order), "line", "course"),
+            "code": self._first(line.code, "line", "code"),
+            "modifiers": self._modifiers(),
+            "rendering": self._first(line.rendering, "line", "rendering"),
+            "location": self._each(line.location, "line", "location"),
+            "lacking": self._lacking(),
+            "key_segment": keys.segment if keys else "",
+            "key_first": keys.first if keys else 1,
+            "keys_known": self._keys_known(),
+            "observations": self._names_read("OBX"),
+            "texts": self._texts(),
+            "facts": self._facts(),
+        }
 
     def _say(self, line: int, problem: str) -> None:
         self.problems.append(f"{self.name}:{line}: {problem}")
@@ -143,9 +166,7 @@ class _Compiler:
     def _known(self, path: str) -> str:
         key = keyed(path)
         if key and key[0] != "OBX" and (self.profile.keys is None or self.profile.keys.segment != key[0]):
-            raise ValueError(
-                f"'{path}' needs `keys: {{segment: {key[0]}, first: ..., ignored: []}}` in this profile"
-            )
+            raise ValueError(f"'{path}' needs `keys: {{segment: {key[0]}, first: ..., ignored: []}}` in this profile")
         name = captured(path)
         if name and not any(name in names_in(text.like) for text in self.profile.texts):
             raise ValueError(f"'{path}' is captured by no text; add a template under `texts`")
@@ -224,14 +245,12 @@ class _Compiler:
         for text in self.profile.texts:
             for name in names_in(text.like):
                 if name not in NAMES | _LINE_NAMES:
-                    self._say(
-                        self._line("texts"), f"'{{{name}}}' in '{text.like}' is neither a fact nor course"
-                    )
+                    self._say(self._line("texts"), f"'{{{name}}}' in '{text.like}' is neither a fact nor course")
 
     def _facts(self) -> dict[str, FactSources]:
         """Return, for each kind of event, the facts it may have by the place where they stand."""
         facts = [(declared.from_, fact) for name, declared in self.profile.facts.items() if (fact := self._fact(name))]
-        return {kind: _sources(facts, allowed) for kind, allowed in FACTS_OF.items()}
+        return {kind: sources(facts, allowed) for kind, allowed in FACTS_OF.items()}
 
     def _fact(self, name: str) -> Fact | None:
         declared = self.profile.facts[name]
@@ -257,7 +276,7 @@ class _Compiler:
         values = typed(declared)
         if not isinstance(values, dict):
             raise ValueError(f"`values` of {name} maps the sender's words to values of the fact")
-        _check_values(name, values.values())
+        check_values(name, values.values())
         return values
 
     def _activities(self) -> dict[str, Activity]:
@@ -268,52 +287,14 @@ class _Compiler:
                 for name, value in facts.items():
                     if name not in NAMES:
                         raise ValueError(f"'{name}' is no fact")
-                    _check_values(name, [value])
-                states = tuple(_states(row) for row in declared.states)
+                    check_values(name, [value])
+                stated = tuple(states(row) for row in declared.states)
             except (ValueError, AttributeError) as error:
                 self._say(self._line("activities", code), str(error))
                 continue
             kind = None if declared.kind == "ignored" else declared.kind
-            found[code] = Activity(kind, facts, states, declared.code)
+            found[code] = Activity(kind, facts, stated, declared.code)
         return found
-
-
-def _sources(facts: Iterable[tuple[tuple[str, ...], Fact]], allowed: frozenset[str]) -> FactSources:
-    by_key: dict[str, Fact] = {}
-    by_observation: dict[str, Fact] = {}
-    by_capture: dict[str, Fact] = {}
-    elsewhere: list[Fact] = []
-    for paths, fact in facts:
-        if fact.name not in allowed:
-            continue
-        for path in paths:
-            key, capture = keyed(path), captured(path)
-            if capture is not None:
-                by_capture[capture] = fact
-            elif key is not None:
-                (by_observation if key[0] == "OBX" else by_key)[key[1]] = fact
-            elif fact not in elsewhere:
-                elsewhere.append(fact)
-    some = bool(by_key or by_observation or by_capture or elsewhere)
-    return FactSources(some, by_key, by_observation, by_capture, tuple(elsewhere))
-
-
-def _states(row: StatesRow) -> States:
-    if row.complexity is not None and row.level is None:
-        return States(row.from_, row.to, "complexity", row.complexity)
-    if row.level is not None and row.complexity is None:
-        return States(row.from_, row.to, "level", row.level)
-    raise ValueError("a row of `states` has either `complexity` or `level`")
-
-
-def _check_values(name: str, values: Iterable[Any]) -> None:
-    for value in values:
-        if name in FLAGS and not isinstance(value, bool):
-            raise ValueError(f"{name} is true or false, not '{value}'")
-        if name in COUNTS and (isinstance(value, bool) or not isinstance(value, int)):
-            raise ValueError(f"{name} is a whole number, not '{value}'")
-        if name in VOCABULARY and value not in VOCABULARY[name]:
-            raise ValueError(f"{name} is one of {', '.join(VOCABULARY[name])}, not '{value}'")
 
 
 def _leaves(value: Any) -> Iterator[str]:

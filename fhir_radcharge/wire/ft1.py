@@ -40,6 +40,16 @@ class Shared(NamedTuple):
     seen: dict[str, tuple[bool, list[list[str]], int, int]]
 
 
+class _Said(NamedTuple):
+    """What is known of a line before its details are read; `again`: its turn among those of one event."""
+
+    kind: Kind
+    id: str
+    units: int
+    voided: bool
+    again: int
+
+
 def event_of(scope: Scope, group: list[list[str]], position: int, shared: Shared) -> TreatmentEvent | None:
     """Return the event that a line says; None if it says nothing of its own; raise MessageError if unreadable."""
     sender = shared.sender
@@ -69,7 +79,7 @@ def event_of(scope: Scope, group: list[list[str]], position: int, shared: Shared
         if not again:
             return None
     seen[id_] = (voided, group, position, again)
-    return _event(scope, shared, activity, kind, id_, units, voided, again)
+    return _event(scope, shared, activity, _Said(kind, id_, units, voided, again))
 
 
 def payer_of(scope: Scope, sender: Sender, plans: Plans, notices: list[str]) -> str:
@@ -96,16 +106,8 @@ def revision_time(scope: Scope, sender: Sender) -> int:
     return read_order(text, sender.zone, "EVN-2")
 
 
-def _event(
-    scope: Scope,
-    shared: Shared,
-    activity: Activity,
-    kind: Kind,
-    id_: str,
-    units: int,
-    voided: bool,
-    again: int,
-) -> TreatmentEvent:
+def _event(scope: Scope, shared: Shared, activity: Activity, said: _Said) -> TreatmentEvent:
+    kind, id_, units, voided, again = said
     sender = shared.sender
     start = sender.start(scope)
     if not start:
