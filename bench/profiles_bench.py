@@ -29,8 +29,8 @@ MESSAGES = (
     ("plain", "session", 45),
 )
 LINE = Charge(
-    "global", "C1", "77407", ("26",), date(2026, 3, 12), None, 1, "11", "1999999984", False, None, "delivery", "s", "884512^1",
-    ("884512^1",), (),
+    "global", "C1", "77407", ("26",), date(2026, 3, 12), None, 1, "11", "1999999984", False, None, "delivery", "s",
+    "884512^1", ("884512^1",), (),
 )  # fmt: skip
 POSTED = Posting("ABCDEFGHIJKL", "CHARGE", "global_biller", LINE, 1, None, 1, date(2026, 3, 13))
 

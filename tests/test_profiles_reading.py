@@ -446,6 +446,13 @@ def test_an_escaped_delimiter_in_a_fact_is_text() -> None:
     assert reading.events[0].facts["plan"] == "L|R & X0D\rFT1"
 
 
+def test_a_fact_with_two_paths_leaves_the_facts_after_it_alone() -> None:
+    reading = reading_of("mosaiq_like", "session_revised", ("COURSE=C1|PLAN=LBREAST", "RXFX=30|COURSE=C1|PLAN=L\\F\\R"))
+
+    facts = reading.events[0].facts
+    assert (facts["prescribed_fractions"], facts["plan"]) == (25, "L|R")
+
+
 def test_problems_and_notices_never_carry_the_patient() -> None:
     for name in ("shifted", "unknown_activity", "training", "session"):
         reading = reading_of("mosaiq_like", name, ("FT1|1|", "FT1|1|"))

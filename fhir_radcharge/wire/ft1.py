@@ -226,13 +226,18 @@ def _facts(scope: Scope, activity: Activity, kind: Kind, sender: Sender) -> dict
             continue
         for place, raw in stated.items():
             fact = known.get(place)
-            if fact is None or not raw or raw == NULL:
+            if fact is None:
                 continue
-            name, known_values, convert, first = fact
+            name, meant, convert, first = fact
+            coded = delimiters
             if first is not None:  # several paths: the first that holds anything speaks
-                raw, delimiters = first(scope), _DECODED
-            value = known_values.get(raw)
-            facts[name] = convert(raw, delimiters, zone, place) if value is None else value
+                raw, coded = first(scope), _DECODED
+            value = meant.get(raw)
+            if value is None:
+                if not raw or raw == NULL:
+                    continue
+                value = convert(raw, coded, zone, place)
+            facts[name] = value
     for fact in sources.elsewhere:
         if fact.first is not None and (raw := fact.first(scope)):
             facts[fact.name] = fact.convert(raw, _DECODED, zone, fact.name)

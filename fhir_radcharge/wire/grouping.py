@@ -94,19 +94,21 @@ def _observe(observed: dict[str, str], segment: Segment, d: Delimiters, sender: 
 
 
 def _keys(segment: Segment, sender: Sender, notices: list[str]) -> dict[str, str]:
-    keys: dict[str, str] = {}
-    known = sender.keys_known
-    for field in segment[sender.key_first :]:
-        if not field:
-            continue
-        key, found, value = field.partition("=")
-        if not found:
-            notices.append(f"field_without_key: {segment[0]}")
-            continue
-        if keys.setdefault(key, value) != value:
-            raise MessageError(
-                f"{segment[0]}:{shown(key)}", "is stated twice, differently", "send it once", "207"
-            )
-        if key not in known:
-            notices.append(f"key_not_read: {segment[0]}:{shown(key)}")
+    pairs = [field.partition("=") for field in segment[sender.key_first :] if field]
+    keys = {key: value for key, _, value in pairs}
+    if len(keys) != len(pairs):
+        _refuse_contradictions(segment[0], pairs)
+    if not sender.keys_known.issuperset(keys):
+        for key, found, _ in pairs:
+            if not found:
+                notices.append(f"field_without_key: {segment[0]}")
+            elif key not in sender.keys_known:
+                notices.append(f"key_not_read: {segment[0]}:{shown(key)}")
     return keys
+
+
+def _refuse_contradictions(name: str, pairs: list[tuple[str, str, str]]) -> None:
+    told: dict[str, str] = {}
+    for key, _, value in pairs:
+        if told.setdefault(key, value) != value:
+            raise MessageError(f"{name}:{shown(key)}", "is stated twice, differently", "send it once", "207")
