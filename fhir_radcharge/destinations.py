@@ -186,10 +186,12 @@ def _field_problems(profile: _Destination, fields: Row) -> list[tuple[int, str]]
             told.append((at, f"'{path}' is not a field of FT1, NTE or a Z segment, such as FT1-7"))
         elif found[1] == "FT1" and int(found[2]) > last:
             told.append((at, f"{path} does not exist in {profile.version}; use a Z field, such as ZFT-1"))
-        elif path in ("FT1-8", "FT1-9") and last != 26 and profile.version >= "2.6":
+        elif path in ("FT1-8", "FT1-9") and profile.version >= "2.6":
             told.append((at, f"{path} is withdrawn in {profile.version}; leave it out"))
         if value not in WRITERS:
             told.append((at, f"'{value}' is no value; the values are {', '.join(sorted(WRITERS))}"))
+    if profile.version == "2.1" and profile.fields.get("FT1-10") == "units":
+        told.append((fields.lines["FT1-10"], "in 2.1 the quantity is FT1-11 and FT1-10 is the amount"))
     for path in _REQUIRED:
         if path not in profile.fields:
             told.append((fields.line, f"{path} is required by HL7; add it to `fields`"))

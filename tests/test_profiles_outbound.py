@@ -246,6 +246,12 @@ def test_the_revenue_code_has_its_own_field_from_2_7() -> None:
         destination("2.6", fields="  FT1-41: revenue_code")
 
 
+def test_the_withdrawn_descriptions_are_refused_from_2_6() -> None:
+    assert value_at(sent((POSTED,), destination("2.5.1", fields="  FT1-8: bill")), "FT1-8") == "global"
+    with pytest.raises(TableError, match=r"FT1-8 is withdrawn in 2\.6; leave it out"):
+        destination("2.6", fields="  FT1-8: bill")
+
+
 def test_money_may_name_its_currency() -> None:
     message = sent((POSTED,), destination(more='currency: "USD"'))
 
@@ -399,6 +405,7 @@ def test_a_receivers_answer_means_what_its_profile_says() -> None:
         ("FT1-7: charge_code_or_code", "FT1-7: charge_code", "charge_code needs `needs_charge_code: true`"),
         ("FT1-4: service_dates", "FT1-40: service_dates", "FT1-40 does not exist in 2.3"),
         ("FT1-4: service_dates", "FT1-5: service_dates", "key 'FT1-5' stands twice"),
+        ('version: "2.3"', 'version: "2.1"', "in 2.1 the quantity is FT1-11 and FT1-10 is the amount"),
         ("credit: cd_same_id", "credit: negative_quantity", "make both types alike"),
         ("charge: CG, credit: CD", "charge: CG, credit: CG", "only negative_quantity tells them apart"),
         ("segments: [PID, PV1]", "segments: [PID, OBX]", "OBX cannot be copied"),
