@@ -29,11 +29,17 @@ def sample(number):
         f"PID|1||ZZ{number:07}^^^LAKESIDE^MR||TESTPATIENT^ALDER||19580214|F|||1 SAMPLE WAY^^EXAMPLETOWN^WI^53000|||||||V{number:07}",
         "PV1|1|O|RADONC^LINAC2^^LAKESIDE||||1999999984^CURIE^MARIA|||||||||||||V0000001",
     ]
-    for n, (code, activity, tail) in enumerate((
+    for n, (code, activity, tail) in enumerate(
+        (
             ("77412", "RO-TX-3", "TECHNIQUE=3D|ISO=1|MOTION=ACTIVE|MOTDOC=Y"),
             ("77387", "RO-IGRT-P", "MODALITY=CT|APPROVED=20260312170000|APPROVER=MD"),
-            ("77336", "RO-PHYS", "STATUS=COMPLETE")), 1):
-        lines.append(f"FT1|{n}|{number}^{n}||20260312|20260312|CG|{code}^X^C4|X||1||||||RADONC^LINAC2|||C50.412^^I10|1999999984^CURIE^MARIA|1999999984^CURIE^MARIA||FX-{number}||{code}^X^C4")
+            ("77336", "RO-PHYS", "STATUS=COMPLETE"),
+        ),
+        1,
+    ):
+        lines.append(
+            f"FT1|{n}|{number}^{n}||20260312|20260312|CG|{code}^X^C4|X||1||||||RADONC^LINAC2|||C50.412^^I10|1999999984^CURIE^MARIA|1999999984^CURIE^MARIA||FX-{number}||{code}^X^C4"
+        )
         lines.append(f"ZCH|{n}|TECH|{activity}|FX17/25|SITE=L BREAST|COURSE=C1|PLAN=P1|START=20260312151404|{tail}")
     return "\r".join(lines).encode() + b"\r"
 
@@ -62,5 +68,7 @@ def measured():
     for _ in range(ROUNDS):
         found["ours"].append(_timed(ours, raws))
         found["python-hl7"].append(_timed(hl7.parse, texts[:150]))
-        found["hl7apy"].append(_timed(lambda t: parse_message(t, validation_level=VALIDATION_LEVEL.TOLERANT, find_groups=False), texts[:8]))
+        found["hl7apy"].append(
+            _timed(lambda t: parse_message(t, validation_level=VALIDATION_LEVEL.TOLERANT, find_groups=False), texts[:8])
+        )
     return len(raws[0]), {name: statistics.median(times) for name, times in found.items()}

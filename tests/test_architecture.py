@@ -69,7 +69,7 @@ def test_no_circle_of_imports() -> None:
 
     def visit(name: str, trail: list[str]) -> None:
         if name in trail:
-            circles.append([*trail[trail.index(name):], name])
+            circles.append([*trail[trail.index(name) :], name])
         elif name not in done:
             for other in sorted(edges[name]):
                 visit(other, [*trail, name])
@@ -78,7 +78,11 @@ def test_no_circle_of_imports() -> None:
     for name in sorted(edges):
         visit(name, [])
     # A package and a module inside it may name each other: Python imports the package first, always.
-    circles = [circle for circle in circles if not any(a.startswith(f"{b}.") or b.startswith(f"{a}.") for a in circle for b in circle if a != b)]
+    circles = [
+        circle
+        for circle in circles
+        if not any(a.startswith(f"{b}.") or b.startswith(f"{a}.") for a in circle for b in circle if a != b)
+    ]
 
     assert circles == []
 

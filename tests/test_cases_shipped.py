@@ -1,11 +1,11 @@
 """Every shipped case, each a biller's page: what was done, and what each bill must then carry."""
 
 import pytest
+from project import ROOT
 
 from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.rules.rulebook import Rulebook
 from fhir_radcharge.verify import CaseResult, verify
-from project import ROOT
 
 FILES = sorted((ROOT / "fixtures" / "cases").glob("*.yaml"))
 

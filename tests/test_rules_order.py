@@ -3,6 +3,7 @@
 import random
 
 import pytest
+from project import ROOT
 
 from fhir_radcharge.cases.reading import load_cases
 from fhir_radcharge.cases.runs import runs
@@ -10,7 +11,6 @@ from fhir_radcharge.model import Charge, Standing
 from fhir_radcharge.reconcile import corrections, line_key, posting_id
 from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.rules.rulebook import Rulebook
-from project import ROOT
 
 FILES = sorted((ROOT / "fixtures" / "cases").glob("*.yaml"))
 
@@ -63,8 +63,10 @@ def _sums(lines) -> dict[str, int]:
 
 def test_from_any_books_the_corrections_lead_to_what_is_due(stages, rulebook: Rulebook) -> None:
     chance = random.Random(11)
-    dues = [list(charges_due(steps[-1].events, rulebook, steps[-1].as_of, assume).charges)
-            for _, assume, steps in stages[::3]]
+    dues = [
+        list(charges_due(steps[-1].events, rulebook, steps[-1].as_of, assume).charges)
+        for _, assume, steps in stages[::3]
+    ]
     standing: list[Standing] = []
     for number, due in enumerate(chance.sample(dues, len(dues))):
         due = [charge for charge in due if charge.bill == "global"]
@@ -73,7 +75,10 @@ def test_from_any_books_the_corrections_lead_to_what_is_due(stages, rulebook: Ru
         standing = _apply(standing, due, 1000 * number)
 
         assert _sums(standing) == wanted or {k for k, v in _sums(standing).items() if wanted.get(k) != v} <= {
-            line_key(charge) for charge in due if charge.hold in ("mue_edit", "ptp_edit", "frequency", "code_not_effective")}
+            line_key(charge)
+            for charge in due
+            if charge.hold in ("mue_edit", "ptp_edit", "frequency", "code_not_effective")
+        }
 
 
 def test_nothing_is_said_where_all_stands(stages, rulebook: Rulebook) -> None:
@@ -90,8 +95,11 @@ def test_a_credit_goes_before_its_charge_within_a_unit(stages, rulebook: Ruleboo
     after = [c for c in charges_due(steps[1].events, rulebook, None, assume).charges if c.bill == "global"]
     standing = [_post(charge, charge.units, number) for number, charge in enumerate(before)]
 
-    said = [(c.kind, (c.charge or c.credits).code, c.cause) for c in corrections(after, standing).corrections
-            if (c.charge or c.credits).code == "77427"]
+    said = [
+        (c.kind, (c.charge or c.credits).code, c.cause)
+        for c in corrections(after, standing).corrections
+        if (c.charge or c.credits).code == "77427"
+    ]
 
     assert said == [("CREDIT", "77427", "moved"), ("CHARGE", "77427", "moved")]
 
@@ -100,8 +108,18 @@ def test_a_posting_id_is_made_of_content_and_of_the_posting_before() -> None:
     first = posting_id("biller", "line", "CHARGE", None)
 
     assert first == posting_id("biller", "line", "CHARGE", None)
-    assert len({first, posting_id("biller", "line", "CREDIT", None), posting_id("other", "line", "CHARGE", None),
-                posting_id("biller", "line", "CHARGE", first), posting_id("biller", "line2", "CHARGE", None)}) == 5
+    assert (
+        len(
+            {
+                first,
+                posting_id("biller", "line", "CREDIT", None),
+                posting_id("other", "line", "CHARGE", None),
+                posting_id("biller", "line", "CHARGE", first),
+                posting_id("biller", "line2", "CHARGE", None),
+            }
+        )
+        == 5
+    )
     assert len(first) == 12
     assert first.isalnum()
     assert first.upper() == first
@@ -116,5 +134,9 @@ def test_another_account_takes_the_charge_back_there_and_makes_it_here(stages, r
     said = [(c.kind, (c.charge or c.credits).code, c.cause) for c in corrections(due, standing, accounts).corrections]
 
     assert corrections(due, standing, {c.dated_by: "old" for c in due}).corrections == ()
-    assert sorted(said) == [("CHARGE", "77014", "account"), ("CHARGE", "G6015", "account"),
-                            ("CREDIT", "77014", "account"), ("CREDIT", "G6015", "account")]
+    assert sorted(said) == [
+        ("CHARGE", "77014", "account"),
+        ("CHARGE", "G6015", "account"),
+        ("CREDIT", "77014", "account"),
+        ("CREDIT", "G6015", "account"),
+    ]

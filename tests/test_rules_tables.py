@@ -6,11 +6,11 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from project import MAPPINGS
 
 from fhir_radcharge.errors import RuleError, TableError
 from fhir_radcharge.rulebook_files import load_rulebook, problems
 from fhir_radcharge.rules.rulebook import Rulebook
-from project import MAPPINGS
 
 
 def test_the_shipped_tables_are_proved(rulebook: Rulebook) -> None:
@@ -22,8 +22,14 @@ def test_every_combination_of_every_table_finds_its_row_on_every_day_that_change
     table = rulebook.tables["level_codes"]
     asked = [(a, b) for a in table.asks[0].values for b in table.asks[1].values]
 
-    codes = {pair: table.answer(dict(zip(("open", "level"), pair, strict=True)) | ({} if pair[1] != "unknown" else {"level": None}),
-                                {}, date(2026, 1, 1)).row.text("code") for pair in asked}
+    codes = {
+        pair: table.answer(
+            dict(zip(("open", "level"), pair, strict=True)) | ({} if pair[1] != "unknown" else {"level": None}),
+            {},
+            date(2026, 1, 1),
+        ).row.text("code")
+        for pair in asked
+    }
 
     assert len(codes) == 20
     assert {pair for pair, code in codes.items() if code is None} == {("1or3", "unknown"), ("2or3", "unknown")}
@@ -43,11 +49,19 @@ def _edit(site: Path, table: str, old: str, new: str) -> None:
 
 
 FAULTS = [
-    ("particle", '  - {id: proton-complex,      technique: proton, complexity: complex,            code: "77525", rank: "4", source: [RVU25D, OPPS26, A55315]}\n', "",
-     "particle: no row on 2015-01-01 for technique=proton, complexity=complex"),
+    (
+        "particle",
+        '  - {id: proton-complex,      technique: proton, complexity: complex,            code: "77525", rank: "4", source: [RVU25D, OPPS26, A55315]}\n',
+        "",
+        "particle: no row on 2015-01-01 for technique=proton, complexity=complex",
+    ),
     ("particle", "technique: neutron,                                code", "code", "both answer on 2015-01-01"),
-    ("geometry", "  - {id: geo-areas-3, ", "  - {id: geo-dead, areas: more, technique: electron, geometry: simple, next: stated_complexity, source: [HCPCS2]}\n  - {id: geo-areas-3, ",
-     "row geo-dead can never answer"),
+    (
+        "geometry",
+        "  - {id: geo-areas-3, ",
+        "  - {id: geo-dead, areas: more, technique: electron, geometry: simple, next: stated_complexity, source: [HCPCS2]}\n  - {id: geo-areas-3, ",
+        "row geo-dead can never answer",
+    ),
     ("imrt", "flag: insufficient_facts", "flag: no_such_reason", "flag no_such_reason is not in reasons.yaml"),
     ("imrt", "[HCPCS2, ASTRO-IGRT, SEED-ASTRO]", "[NOT-A-SOURCE]", "source NOT-A-SOURCE is not in sources.yaml"),
     ("delivery", "next: imrt,", "next: levels,", "next table levels does not answer from 2015-01-01 to 2025-12-31"),
@@ -85,7 +99,9 @@ def test_a_mistake_of_form_is_refused_with_file_and_line(site: Path, table: str,
 
 def test_a_code_of_the_catalogue_that_no_table_gives_is_found(site: Path) -> None:
     with (site / "codes.csv").open("a") as file:
-        file.write("77999,CPT,delivery,made up,2027-01-01,,technical,billable,billable,not_billable,no,,per session,yes,UNVERIFIED,low,\n")
+        file.write(
+            "77999,CPT,delivery,made up,2027-01-01,,technical,billable,billable,not_billable,no,,per session,yes,UNVERIFIED,low,\n"
+        )
 
     found = problems(load_rulebook(site), site)
 
@@ -107,13 +123,19 @@ def test_the_digest_names_the_content(site: Path, rulebook: Rulebook) -> None:
 
 def test_a_coder_changes_a_code_of_next_year_in_one_table(site: Path) -> None:
     """End one row, follow it with another, list the new code: the proof holds, and each date finds its code."""
-    _edit(site, "particle", '  - {id: neutron,             technique: neutron,                                code: "77423", rank: "4", source: [RVU25D, OPPS26]}',
-          '  - {id: neutron, technique: neutron, to: "2026-12-31", code: "77423", rank: "4", source: [RVU25D, OPPS26]}\n'
-          '  - {id: neutron-2027, technique: neutron, from: "2027-01-01", code: "77499", rank: "4", source: [UNVERIFIED]}')
+    _edit(
+        site,
+        "particle",
+        '  - {id: neutron,             technique: neutron,                                code: "77423", rank: "4", source: [RVU25D, OPPS26]}',
+        '  - {id: neutron, technique: neutron, to: "2026-12-31", code: "77423", rank: "4", source: [RVU25D, OPPS26]}\n'
+        '  - {id: neutron-2027, technique: neutron, from: "2027-01-01", code: "77499", rank: "4", source: [UNVERIFIED]}',
+    )
     changed = load_rulebook(site)
 
-    codes = [changed.tables["particle"].answer({"technique": "neutron"}, {}, day).row.text("code")
-             for day in (date(2026, 12, 31), date(2027, 1, 1))]
+    codes = [
+        changed.tables["particle"].answer({"technique": "neutron"}, {}, day).row.text("code")
+        for day in (date(2026, 12, 31), date(2027, 1, 1))
+    ]
 
     assert problems(changed, site) == []
     assert codes == ["77423", "77499"]

@@ -20,10 +20,9 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from fhir_radcharge.cli.shared import console, found_mappings, say_table
 from fhir_radcharge.config import load
-from fhir_radcharge.engine.rooms import label
 from fhir_radcharge.errors import RadchargeError
 from fhir_radcharge.ledger import Ledger, queries, reader
-from fhir_radcharge.serving import engine_of, site_of, utc_now
+from fhir_radcharge.serving import engine_of, site_of
 from fhir_radcharge.simulate import messages, run_of, truth
 from fhir_radcharge.simulate.peers import Biller, speak
 from fhir_radcharge.simulate.stream import Run, courses
@@ -97,7 +96,7 @@ async def _played(mappings: Path, run: Run) -> Story:
     path = FOLDER / "radcharge.toml"
     path.write_text(toml, encoding="utf-8")
     _activate(path)
-    console().print(f"The engine runs on {FOLDER}; the tables were proved and activated. Nobody here is a real patient.\n")
+    console().print(f"The engine runs in {FOLDER}, its tables activated. Nobody here is a real patient.\n")
     with _engine(path) as ports:
         # Every third course is said by another kind of record-and-verify system.
         payloads = [[said.raw for said in messages(run, dialect) if said.course % len(DIALECTS) == number]
@@ -180,50 +179,66 @@ def _tell(story: Story, run: Run) -> None:
         _tell_sums(books, story, run)
     finally:
         books.close()
-    run = "fhir-radcharge" if shutil.which("fhir-radcharge") else ".venv/bin/fhir-radcharge"
+    _tell_more(posting)
+
+
+def _tell_more(posting: str) -> None:
+    program = "fhir-radcharge" if shutil.which("fhir-radcharge") else ".venv/bin/fhir-radcharge"
+    verbs = (
+        (f"explain {posting}", "why this line exists, from the message to the answer"),
+        (f"explain {posting} --why-not 77412", "why another code was not charged"),
+        ("queue list", "what waits for a person, and what would release it"),
+        ("reconcile --from 2025-11-01 --to 2026-03-31", "every session against its charges and answers"),
+        ("verify fixtures/cases", "the coding cases, one line each"),
+        ("books", "the invariants and the hash chain of these books"),
+    )
     console().print("\n[bold]Look further[/bold]")
-    for verb, why in ((f"explain {posting}", "why this line exists, from the message to the answer"),
-                      ("queue list", "what waits for a person, and what would release it"),
-                      (f"explain {posting} --why-not 77412", "why another code was not charged"),
-                      ("reconcile --from 2025-11-01 --to 2026-03-31", "every session against its charges and answers"),
-                      ("verify fixtures/cases", "the coding cases, one line each"),
-                      ("books", "the invariants and the hash chain of these books")):  # fmt: skip
-        console().print(f"  {run} {verb}", style="cyan", end="")
-        console().print(f"   {why}", style="dim")
+    for verb, why in verbs:
+        console().print(f"  [cyan]{program} {verb}[/cyan]  [dim]{why}[/dim]", soft_wrap=True)
 
 
 def _tell_charges(books: sqlite3.Connection) -> None:
-    rows = books.execute(
-        "select bill, code, modifiers, count(*), sum(units), min(why), min(id) from posting where kind = 'CHARGE'"
-        " group by 1, 2, 3 order by case bill when 'global' then 1 when 'facility' then 2 else 3 end, 2, 3").fetchall()
-    table = []
-    for bill, code, modifiers, lines, units, _, name in rows:
-        found = queries.posting(books, name)
-        steps = found["why"] if found else []
-        table.append((bill, "-".join([code, *filter(None, (modifiers or "").split(","))]), lines, units, _because(steps)))
-    say_table("\nCharged, bill by bill", ["bill", "code", "lines", "units", "decided by"], table, ["lines", "units"])
+    """Tell the units of each code on each bill, and which rows decided; nothing else of a line."""
+    units: dict[str, Counter[str]] = {}
+    samples: dict[str, str] = {}
+    said = "select code, modifiers, bill, sum(units), min(id) from posting where kind = 'CHARGE' group by 1, 2, 3"
+    for code, modifiers, bill, count, name in books.execute(f"{said} order by 1, 2"):
+        written = "-".join([code, *filter(None, (modifiers or "").split(","))])
+        units.setdefault(written, Counter())[bill] += count
+        samples.setdefault(written, name)
+    rows = []
+    for written, by_bill in units.items():
+        found = queries.posting(books, samples[written])
+        bills = [by_bill[bill] or "" for bill in ("global", "facility", "professional")]
+        rows.append((written, *bills, _because(found["why"] if found else [])))
+    say_table("\nCharged, in units", ["code", "global", "facility", "professional", "decided by"], rows,
+              ["global", "facility", "professional"])  # fmt: skip
+
+
+_STEPS = frozenset({"claims", "places", "components", "techniques", "code_set", "delivery", "stated_complexity",
+                    "energies"})  # fmt: skip
 
 
 def _because(steps: list[dict[str, Any]]) -> str:
-    rows = [step["row"] for step in steps if step["table"] not in ("claims", "places", "components", "techniques",
-                                                                   "code_set", "delivery")]  # fmt: skip
-    return ", ".join(rows[:3])
+    return ", ".join([step["row"] for step in steps if step["table"] not in _STEPS][:3])
+
+
+_CAUSES = {
+    "gone": "voided or changed", "moved": "its group of five moved", "held": "must wait now",
+    "units": "fewer units", "account": "another account",
+}  # fmt: skip
 
 
 def _tell_corrections(books: sqlite3.Connection) -> str:
     """Tell what was taken back, and return the id of a charge that is worth a look."""
-    rows = books.execute(
-        "select p.id, p.bill, p.code, p.day, p.units, p.cause, p.credits from posting p where p.kind = 'CREDIT'"
-        " order by p.number").fetchall()
-    causes = {"gone": "voided or changed", "moved": "its group of five moved", "held": "must wait now",
-              "units": "fewer units", "account": "another account"}  # fmt: skip
+    said = "select id, bill, code, day, cause, credits from posting where kind = 'CREDIT' order by number"
+    rows = [(*row[:4], _CAUSES.get(row[4], row[4]), row[5]) for row in books.execute(said)]
     say_table(f"\nCorrected: {len(rows)} credits, each naming the charge that it takes back",
-              ["credit", "bill", "code", "date", "because", "takes back"],
-              [(name, bill, code, day, causes.get(cause, cause), of) for name, bill, code, day, _, cause, of in rows[:10]])
+              ["credit", "bill", "code", "date", "because", "takes back"], rows[:10])  # fmt: skip
     if len(rows) > 10:
         console().print(f"... and {len(rows) - 10} more", style="dim")
     if rows:
-        return str(rows[0][6])
+        return str(rows[0][5])
     return str(books.execute("select id from posting order by number limit 1").fetchone()[0])
 
 
@@ -234,7 +249,7 @@ def _tell_waiting(books: sqlite3.Connection) -> None:
 
 
 def _tell_sums(books: sqlite3.Connection, story: Story, run: Run) -> None:
-    wanted = {biller: 0 for biller in BILLERS}
+    wanted = dict.fromkeys(BILLERS, 0)
     bill = {"global": BILLERS[0], "facility": BILLERS[1], "professional": BILLERS[2]}
     for one in courses(run):
         for line in truth(one, AS_OF):
@@ -243,13 +258,13 @@ def _tell_sums(books: sqlite3.Connection, story: Story, run: Run) -> None:
     rows = []
     for name, biller in story.billers.items():
         units = sum(int(line.units) * (-1 if line.kind == "CD" else 1) for line in biller.lines)
-        sent = books.execute("select count(distinct send) from posting where destination = ? and send is not null", (name,))
+        said = "select count(distinct send) from posting where destination = ? and send is not null"
+        sent = books.execute(said, (name,))
         rows.append((name, sent.fetchone()[0], biller.messages, biller.repeats, units, wanted[name],
                      "agree" if units == wanted[name] else "DIFFER"))  # fmt: skip
     say_table("\nThe billers' own books, against a reckoning that shares nothing with the engine",
               ["biller", "sent", "booked", "repeats", "net units", "reckoned", ""], rows,
               ["sent", "booked", "repeats", "net units", "reckoned"])  # fmt: skip
-    console().print(f"\n{story.said:,} messages in, {sum(b.messages for b in story.billers.values()):,} out and answered, "
-                    f"in {story.seconds:.1f} s.", style="bold")  # fmt: skip
-
-
+    out = sum(biller.messages for biller in story.billers.values())
+    said = f"{story.said:,} messages in, {out:,} out and answered, in {story.seconds:.1f} s."
+    console().print(f"\n{said}", style="bold")

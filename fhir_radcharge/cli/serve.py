@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from fhir_radcharge.cli.shared import config_option, found_config
-VERBS: dict = {}
+from fhir_radcharge.control import VERBS
 from fhir_radcharge.serving import run
 
 
