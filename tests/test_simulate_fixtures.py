@@ -13,7 +13,7 @@ from fhir_radcharge.simulate import DIALECTS, courses, messages, run_of, write_t
 from fhir_radcharge.wire import batch
 
 FOLDER = Path(__file__).parents[1] / "fixtures" / "conversations"
-RUN = run_of("torture", 361, date(2025, 12, 22), "bone_2d", courses=1)
+RUN = run_of("torture", 172, date(2025, 12, 22), "bone_2d", courses=1)
 LATER = date(2027, 1, 1)
 
 

@@ -15,9 +15,9 @@ from fhir_radcharge.simulate.pathways import pathways
 
 START = date(2025, 11, 3)
 DIGESTS = {
-    "mosaiq_like": "34de2ad51675f88c",
-    "aria_like": "a7549d788e4aa02e",
-    "plain": "4452260c6041c0be",
+    "mosaiq_like": "92ed593775b6db1a",
+    "aria_like": "5d9db510b3fe44b5",
+    "plain": "6d53411fc7f7266c",
 }
 
 

@@ -46,14 +46,15 @@ class Course(NamedTuple):
 def course(seed: int, number: int, first: date, library: Pathways, chosen: Mapping[str, Pathway],
            oddities: Oddities) -> Course:
     """Return course `number` of a seed: the same for ever, whatever else is simulated beside it."""
-    chance = Chance(f"{seed}/{number}")
+    name = f"{seed}/{number}"
+    chance = Chance(name)
     pathway = chosen[chance.weighted({name: one.weight for name, one in chosen.items()})]
     who = patient(number, chance)
     chart = Chart(
         number, f"C{number:07d}", who, library.room(chance.weighted(_ROOMS)),
         sum(phase.fractions for phase in pathway.phase), pathway.site, pathway.diagnosis,
         chance.pick(_PHYSICIANS), f"V{number:09d}")
-    teller = _Teller(chart, pathway, chance, oddities)
+    teller = _Teller(name, chart, pathway, chance, oddities)
     return Course(chart, tuple(sorted(teller.heard(first), key=lambda one: (one.arrives, one.said.sent))))
 
 
@@ -71,8 +72,8 @@ def fractions(pathway: Pathway) -> Iterator[Fraction]:
 class _Teller:
     """Tell one course: keeps the list of what was said, and the counters behind the event ids."""
 
-    def __init__(self, chart: Chart, pathway: Pathway, chance: Chance, oddities: Oddities) -> None:
-        self.chart, self.pathway, self.chance, self.odd = chart, pathway, chance, oddities
+    def __init__(self, name: str, chart: Chart, pathway: Pathway, chance: Chance, oddities: Oddities) -> None:
+        self.name, self.chart, self.pathway, self.chance, self.odd = name, chart, pathway, chance, oddities
         self.told: list[Heard] = []
         self.slot = chance.between(450, 560) if pathway.rhythm == "twice_daily" else chance.between(450, 990)
         self.counts: dict[str, int] = {}
@@ -174,9 +175,13 @@ class _Teller:
         # Whether a held record is the sixth of a stereotactic course is a person's question: none is simulated.
         if self.pathway.rhythm == "twice_daily" or event.facts["technique"] in ("sbrt", "srs_linac"):
             return
-        kinds = {"in_parts": self.chance.between(15, 50), "doubled": 0, "unordered": 420}
-        for kind, after in kinds.items():
-            if self.chance.happens(getattr(self.odd, kind)):
+        shares = self.odd.in_parts, self.odd.doubled, self.odd.unordered
+        if not any(shares):
+            return
+        # Chance of its own: the rest of the course is the same with and without such records.
+        chance = Chance(f"{self.name}/{event.id}")
+        for share, after in zip(shares, (chance.between(15, 50), 0, 420), strict=True):
+            if chance.happens(share):
                 self._say("fraction", event.day, event.minute + after, event.facts, stay=event.inpatient)
                 return
 

@@ -24,7 +24,7 @@ from rig.sender import Sender, sent_on
 from rig.wires import Wire
 
 LANES = 2
-STEPS_MAX = 6_000
+STEPS_MAX = 20_000
 _START = datetime(2025, 11, 3, 12, tzinfo=UTC)
 
 
