@@ -259,7 +259,9 @@ def main() -> None:
             profiled(pipe, Path(folder), asked.profile, asked.messages or 40_000)
         else:
             print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, message of {len(payload('R', 1))} bytes")
-            print("connections  messages/s      lowest..highest     p50 ms  p99 ms  max ms  in a commit  worked/s  cpu us")
+            print(
+                "connections  messages/s      lowest..highest     p50 ms  p99 ms  max ms  in a commit  worked/s  cpu us"
+            )
             for connections in asked.connections:
                 messages = asked.messages or {1: 5_000, 8: 20_000}.get(connections, 60_000)
                 table(pipe, Path(folder), connections, messages, asked.rounds, asked.draining / 1e3)

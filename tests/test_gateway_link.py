@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from gateway_peers import Behaviour, Destination, Till, ack, books_of, run, until
 
-from fhir_radcharge.gateway.lane import ANSWERS, Backoff, Route
 from fhir_radcharge.gateway.link import Link
+from fhir_radcharge.gateway.route import ANSWERS, Backoff, Route
 from fhir_radcharge.wire.mllp import frame
 
 QUICK = Backoff(first_s=0.002, cap_s=0.01)

@@ -15,10 +15,10 @@ import pytest
 from gateway_peers import Sender, Till, ack, books_of, control_id_of, message, run, until
 
 from fhir_radcharge.gateway import tls
-from fhir_radcharge.gateway.lane import Backoff, Route
 from fhir_radcharge.gateway.link import Link
 from fhir_radcharge.gateway.listener import Listener
 from fhir_radcharge.gateway.lobby import Door, Lobby
+from fhir_radcharge.gateway.route import Backoff, Route
 from fhir_radcharge.wire.mllp import Framer, frame
 
 pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="certificates are made with openssl")

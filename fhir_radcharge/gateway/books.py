@@ -13,58 +13,14 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 from fhir_radcharge.engine import Heard, Outcome, Send
 from fhir_radcharge.errors import LedgerError
 from fhir_radcharge.gateway.logs import log
 from fhir_radcharge.gateway.pace import EVEN, Pace, Slices
 from fhir_radcharge.gateway.roles import Bookkeeper, Carrier, Ledger, OpenBooks, Speaker, Verb
-
-
-class _Told(NamedTuple):
-    speaker: Speaker
-    heard: list[Heard]
-
-
-class _Free(NamedTuple):
-    carrier: Carrier
-    lane: int
-
-
-class _Gone(NamedTuple):
-    carrier: Carrier
-    lane: int
-
-
-class _Asked(NamedTuple):
-    verb: Verb
-    args: Mapping[str, Any]
-    reply: asyncio.Future[Any]
-
-
-class _Stop(NamedTuple):
-    pass
-
-
-class _Back(NamedTuple):
-    """One batch on its way back to the loop."""
-
-    answers: list[tuple[Speaker, list[bytes | None]]]
-    unanswered: list[Speaker]
-    sends: list[tuple[Carrier, list[Send]]]
-
-
-class Batch:
-    """Everything that waited when the thread looked, in the order in which it came."""
-
-    __slots__ = ("asked", "heard", "stop", "told")
-
-    def __init__(self) -> None:
-        self.told: list[tuple[Speaker, int]] = []
-        self.heard: list[Heard] = []
-        self.asked: list[_Asked] = []
-        self.stop = False
+from fhir_radcharge.gateway.waiting import Asked, Back, Batch, Free, Gone, Stop, Told, dealt
 
 
 class Books:
@@ -109,15 +65,15 @@ class Books:
 
     def hear(self, speaker: Speaker, heard: list[Heard]) -> None:
         """Have received frames kept; `speaker.answer` follows after the commit, or `speaker.give_up`."""
-        self._queue.put(_Told(speaker, heard))
+        self._queue.put(Told(speaker, heard))
 
     def want(self, carrier: Carrier, lane: int) -> None:
         """Have `carrier.carry` called with the next send of this lane as soon as there is one."""
-        self._queue.put(_Free(carrier, lane))
+        self._queue.put(Free(carrier, lane))
 
     def withdraw(self, carrier: Carrier, lane: int) -> None:
         """Take a want back; a send that is already on its way still arrives at `carry`."""
-        self._queue.put(_Gone(carrier, lane))
+        self._queue.put(Gone(carrier, lane))
 
     def settle(self, outcome: Outcome) -> None:
         """Have the outcome of an attempt written; it is kept through storage errors."""
@@ -126,12 +82,12 @@ class Books:
     def ask(self, verb: Verb, args: Mapping[str, Any]) -> asyncio.Future[Any]:
         """Run a verb on the engine in a transaction of its own; the future has its result or its error."""
         reply: asyncio.Future[Any] = self._loop.create_future()
-        self._queue.put(_Asked(verb, args, reply))
+        self._queue.put(Asked(verb, args, reply))
         return reply
 
     async def close(self) -> None:
         """Commit what was queued before this call, close the books and end the thread."""
-        self._queue.put(_Stop())
+        self._queue.put(Stop())
         await asyncio.shield(self._ended)
 
     def waiting(self) -> int:
@@ -192,17 +148,17 @@ class Books:
         return self._pace.breath_s if self._backlog else self._pace.poll_s
 
     def _sort(self, item: Any, batch: Batch) -> None:
-        if type(item) is _Told:
+        if type(item) is Told:
             batch.told.append((item.speaker, len(item.heard)))
             batch.heard.extend(item.heard)
-        elif type(item) is _Free:
+        elif type(item) is Free:
             self._free.setdefault(item.carrier, set()).add(item.lane)
             self._hungry.add(item.carrier)
-        elif type(item) is _Gone:
+        elif type(item) is Gone:
             self._free.get(item.carrier, set()).discard(item.lane)
-        elif type(item) is _Asked:
+        elif type(item) is Asked:
             batch.asked.append(item)
-        elif type(item) is _Stop:
+        elif type(item) is Stop:
             batch.stop = True
         else:
             self._outcomes.append(item)
@@ -221,7 +177,7 @@ class Books:
             self.kept += len(batch.heard)
             self._backlog = True
         self._outcomes = []
-        self._hand_back(_Back(_dealt(batch.told, answers), [], self._given(sends)))
+        self._hand_back(Back(dealt(batch.told, answers), [], self._given(sends)))
         batch.told = []  # a failure of what follows is not theirs any more
 
     def _committed(self) -> None:
@@ -258,9 +214,9 @@ class Books:
         self._slices.took(monotonic() - began, done)
         given = self._given(sends)
         if given:
-            self._hand_back(_Back([], [], given))
+            self._hand_back(Back([], [], given))
 
-    def _obey(self, asked: _Asked, engine: Bookkeeper, ledger: Ledger) -> None:
+    def _obey(self, asked: Asked, engine: Bookkeeper, ledger: Ledger) -> None:
         """Run one verb alone: its mistake is its asker's, and undoes nothing of anybody else."""
         try:
             with ledger.transaction():
@@ -281,11 +237,11 @@ class Books:
         self._hungry.update(self._free)
         self.storage_ok = False
         log.error("storage_failed", failures=self._failures, frames=len(batch.heard))
-        self._hand_back(_Back([], [speaker for speaker, _ in batch.told], []))
+        self._hand_back(Back([], [speaker for speaker, _ in batch.told], []))
         for asked in batch.asked:
             self._on_loop(_fail, asked.reply, error)
 
-    def _hand_back(self, back: _Back) -> None:
+    def _hand_back(self, back: Back) -> None:
         if back.answers or back.unanswered or back.sends:
             self._on_loop(_deliver, back)
 
@@ -297,18 +253,7 @@ class Books:
             log.warning("loop_closed")
 
 
-def _dealt(
-    told: list[tuple[Speaker, int]], answers: list[bytes | None]
-) -> list[tuple[Speaker, list[bytes | None]]]:
-    """Give each speaker its own stretch of the answers."""
-    dealt, start = [], 0
-    for speaker, count in told:
-        dealt.append((speaker, answers[start : start + count]))
-        start += count
-    return dealt
-
-
-def _deliver(back: _Back) -> None:
+def _deliver(back: Back) -> None:
     """Say what was committed; one broken connection must not lose the answers of the others."""
     for speaker, answers in back.answers:
         _guarded(speaker.answer, answers)

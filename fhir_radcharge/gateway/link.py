@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Callable
 
 from fhir_radcharge.engine import Outcome, Send
-from fhir_radcharge.gateway.lane import Lane, Route
+from fhir_radcharge.gateway.lane import Lane
 from fhir_radcharge.gateway.logs import log
 from fhir_radcharge.gateway.roles import Desk
+from fhir_radcharge.gateway.route import Route
 
 
 class Link:
