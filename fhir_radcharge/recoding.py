@@ -23,9 +23,11 @@ from fhir_radcharge.site import Site
 from fhir_radcharge.wire.ack import header
 from fhir_radcharge.wire.dft import read_dft
 from fhir_radcharge.wire.er7 import read_message
+from fhir_radcharge.wire.sender import Sender
 
 EVENTS_IN_MEMORY = 250_000
 PARTS = 64
+SENDERS_MAX = 1_000
 
 Events = dict[tuple[str, str], TreatmentEvent]
 
@@ -58,6 +60,7 @@ class Hearing:
         self._patients: dict[str, Events] = defaultdict(dict)
         self._kept = 0
         self._parts: list[IO[str]] = []
+        self._senders: dict[tuple[bytes, ...], Sender] = {}
         self.counts: Counter[str] = Counter()
         self.parked: list[Parked] = []
 
@@ -65,8 +68,7 @@ class Hearing:
         """Take one message; what cannot be read is parked with its place, and the next is unharmed."""
         self.counts["messages"] += 1
         try:
-            head = header(raw)
-            sender = self._site.sender_for(head)
+            sender = self._sender(raw)
             reading = read_dft(read_message(raw, sender.charset), sender, self._site, self.counts["messages"])
         except MessageError as problem:
             self._park(file, number, problem)
@@ -77,6 +79,16 @@ class Hearing:
             self.counts[notice] += 1
         if reading.events:
             self._keep(reading.patient, reading.events)
+
+    def _sender(self, raw: bytes) -> Sender:
+        """Return the sender of a message, remembered by the bytes before MSH-5."""
+        opening = tuple(raw[:200].split(raw[3:4], 4)[1:4])
+        sender = self._senders.get(opening)
+        if sender is None:
+            sender = self._site.sender_for(header(raw))
+            if len(self._senders) < SENDERS_MAX:
+                self._senders[opening] = sender
+        return sender
 
     def _park(self, file: str, number: int, problem: MessageError) -> None:
         self.counts["parked"] += 1

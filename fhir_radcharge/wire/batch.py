@@ -14,6 +14,7 @@ MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 # A trailer may have no fields at all, and may then be the last thing in the file.
 _HEAD = re.compile(rb"(?<![^\r\n])(?:(?:MSH|FHS|BHS|BTS|FTS)(?=[!-/:-@\[-`{-~])|(?:BTS|FTS)(?=[\r\n]))")
 _LAST = re.compile(rb"(?<![^\r\n])(?:BTS|FTS)\Z")
+_ENVELOPE = (b"FHS", b"BHS", b"BTS", b"FTS")
 _NAME_BYTES = 3  # may already belong to the next message while its separator has not come
 _HEAD_BYTES = 5  # a line end, the name and the separator: what a cut between two chunks can hide
 _LINE_ENDS = b"\r\n\x1a\x00"  # the last two end files of old systems
@@ -67,6 +68,8 @@ def _framed(chunks: Iterable[bytes], envelope: "_Envelope", limit: int) -> Itera
 def _of_items(items: Iterable[mllp.Item], envelope: "_Envelope", limit: int) -> Iterator[Entry]:
     for item in items:
         match item:
+            case mllp.Frame(payload) if _is_one(payload, limit):
+                yield envelope.one(payload)
             case mllp.Frame(payload):
                 yield from envelope.entries(_pieces([payload], limit))
             case mllp.Oversize():
@@ -75,6 +78,16 @@ def _of_items(items: Iterable[mllp.Item], envelope: "_Envelope", limit: int) -> 
                 pass  # archives put a line end behind each frame
             case mllp.Junk(size, reason):
                 yield envelope.problem("file", f"{size} bytes in no frame ({reason})", "check the archive")
+
+
+def _is_one(payload: bytes, limit: int) -> bool:
+    """Return whether a frame is surely one message and nothing else, without looking at its lines: the usual case."""
+    return (
+        len(payload) <= limit
+        and payload.startswith(b"MSH")
+        and payload.count(b"MSH") == 1
+        and not any(name in payload for name in _ENVELOPE)
+    )
 
 
 class _Piece(NamedTuple):
@@ -143,6 +156,10 @@ class _Envelope:
                 rest = piece.raw
             if rest.strip(_BLANK) or piece.oversize:
                 yield self.problem("file", "there are lines that belong to no message", "begin it with MSH")
+
+    def one(self, payload: bytes) -> Entry:
+        """Return the entry of a frame that is one message."""
+        return self._message(_Piece(payload))
 
     def end(self) -> Iterator[Entry]:
         """Yield what is still open when the file ends."""
