@@ -49,23 +49,28 @@ def page(title: Title, tally: Tally, totals: Totals) -> str:
         counts = ["raised", "gone"]
         parts.append(report_page.table("Work items", ["reason", *counts], flag_rows(tally), counts))
         parts.append(report_page.table("Not reckoned", ["side", "why", "patients"], failed_rows(tally), ["patients"]))
+    parts += [report_page.heading("All codes"), _all_codes(tally)]
     return report_page.page("What other tables would change", lead, parts)
 
 
 def _codes(tally: Tally) -> list[str]:
     rows = code_rows(tally)
     differing = [(f"{bill} {code}", before, after) for bill, code, before, after, change in rows if change]
+    if not differing:
+        return []
     parts = [report_page.heading("By code")]
-    if differing:
-        shown = sorted(differing, key=lambda row: -abs(row[2] - row[1]))[:CODES_MAX]
-        parts.append(report_page.pairs_plot(
-            "Units due by code, where they differ", shown, ("before", "after"), "codes"))  # fmt: skip
-        if len(differing) > len(shown):
-            parts.append(report_page.note(f"The plot shows the {len(shown)} largest differences; the table shows all."))
-    parts.append(report_page.table("Units due by code", ["bill", "code", "before", "after", "change"],
-                                   [(*row[:4], f"{row[4]:+,}") for row in rows],
-                                   ["before", "after", "change"], "codes"))  # fmt: skip
+    shown = sorted(differing, key=lambda row: -abs(row[2] - row[1]))[:CODES_MAX]
+    parts.append(report_page.pairs_plot(
+        "Units due by code, where they differ", shown, ("before", "after"), "codes"))  # fmt: skip
+    if len(differing) > len(shown):
+        parts.append(report_page.note(f"The plot shows the {len(shown)} largest differences; the table shows all."))
     return parts
+
+
+def _all_codes(tally: Tally) -> str:
+    numbers = ["before", "after", "change"]
+    rows = [(*row[:4], f"{row[4]:+,}" if row[4] else "") for row in code_rows(tally)]
+    return report_page.table("Units due by code", ["bill", "code", *numbers], rows, numbers, "codes")
 
 
 def _groups(tally: Tally) -> str:
@@ -92,10 +97,10 @@ def letter(number: int) -> str:
 
 def told(cause: Cause) -> str:
     """Return a cause as one reads it."""
-    said = cause.decided_after if cause.decided_before == cause.decided_after else (
-        f"{cause.decided_before} → {cause.decided_after}")  # fmt: skip
-    if cause.decided_before == cause.decided_after and cause.effect in ("changed", "held", "released"):
-        said += ", same row"
+    if cause.decided_before == cause.decided_after:
+        said = f"{cause.decided_after}, the same row"
+    else:
+        said = f"{cause.decided_before} → {cause.decided_after}"
     what = f" ({', '.join(cause.columns)})" if cause.columns else ""
     return f"{said}{what}{f'; {cause.reason}' if cause.reason else ''}"
 

@@ -13,6 +13,7 @@ from project import MAPPINGS
 from fhir_radcharge.engine import Engine, Heard, Outcome
 from fhir_radcharge.engine.rooms import rooms
 from fhir_radcharge.ledger import Ledger
+from fhir_radcharge.model import Due
 from fhir_radcharge.simulate import messages, run_of
 from fhir_radcharge.site import Site, load_site
 from fhir_radcharge.site_edits import edited_charges_due, site_edits
@@ -24,11 +25,11 @@ Kind = Literal["accepted", "refused", "not_taken", "silent"]
 class Office:
     """An engine over its books whose clock a test sets, and billing systems that answer as they are told."""
 
-    def __init__(self, path: Path, site: Site) -> None:
+    def __init__(self, path: Path, site: Site, due: Callable[..., Due] | None = None) -> None:
         self.path, self.site = path, site
         self.now = datetime.combine(FIRST, time(), UTC)
         self.ledger = Ledger(path)
-        doors = rooms()._replace(charges_due=edited_charges_due(site_edits(site, None)))
+        doors = rooms()._replace(charges_due=due or edited_charges_due(site_edits(site, None)))
         self.engine = Engine(self.ledger, site, lambda: self.now, doors)
 
     def activate(self) -> None:
@@ -54,7 +55,8 @@ class Office:
                     break
                 left -= len(sends)
                 count += len(sends)
-                self.engine.settle([Outcome(s.seq, s.attempt, kind, "AA", b"") for s in sends])
+                code = "AE" if kind == "refused" else "AA"
+                self.engine.settle([Outcome(s.seq, s.attempt, kind, code, b"") for s in sends])
         return count
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from fhir_radcharge.whatif import Change, Span, Tally
 from fhir_radcharge.whatif_books import Comparer, Foreseen, Side, compared, waits
 
 SITE = shipped()
+ALWAYS = Span()
 
 LEVEL = ("rules/level_codes.yaml", 'open: "2", level: [unknown, "2"],    code: "77407", rank: "2"',
          'open: "2", level: [unknown, "2"],    code: "77412", rank: "2"')  # fmt: skip
@@ -51,7 +52,7 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def found_under(path: Path, other: Site, span: Span = Span()) -> tuple[Tally, list[Change], list[Foreseen]]:
+def found_under(path: Path, other: Site, span: Span = ALWAYS) -> tuple[Tally, list[Change], list[Foreseen]]:
     tally, changes, postings = Tally(), [], []
 
     def say(found: object) -> None:
@@ -113,7 +114,8 @@ def test_a_changed_row_is_one_group_whose_sums_are_the_units_of_its_code(ledger:
     connection = reader(ledger)
     units: Counter[tuple[str, str]] = Counter()
     for book in books(connection):
-        for charge in charges_due([s.event for s in book.sayings.values()], SITE.rulebook, waits(connection).as_of).charges:
+        events = [saying.event for saying in book.sayings.values()]
+        for charge in charges_due(events, SITE.rulebook, waits(connection).as_of).charges:
             if charge.code == "77407" and charge.hold is None:
                 units[charge.bill, "-".join((charge.code, *charge.modifiers))] += charge.units
     connection.close()
@@ -192,6 +194,6 @@ def test_a_patient_read_in_a_block_is_the_patient_read_alone(ledger: Path) -> No
 
         assert {key: (s.event, s.account) for key, s in book.sayings.items()} == {
             key: (s.event, s.account) for key, s in alone.sayings.items()}  # fmt: skip
-        assert [getattr(book, name) for name in ("hex", "items", "last", "lines", "message", "struck", "wake")] == [
-            getattr(alone, name) for name in ("hex", "items", "last", "lines", "message", "struck", "wake")]  # fmt: skip
+        for name in ("hex", "items", "last", "lines", "message", "struck", "wake"):
+            assert getattr(book, name) == getattr(alone, name)
     connection.close()
