@@ -138,6 +138,20 @@ MUTANTS = (
         "        if False:\n",
         ("tests/test_gateway_link.py",),
     ),
+    Mutant(
+        "refused_charge_leaves_its_credit",
+        "fhir_radcharge/engine/sending.py",
+        "if line.credits in struck and",
+        "if False and",
+        (*RIG, "tests/test_engine_sending.py"),
+    ),
+    Mutant(
+        "nobody_is_woken",
+        "fhir_radcharge/engine/reckoning.py",
+        "due.wakes.isoformat() if due.wakes is not None else None",
+        "None",
+        RIG,
+    ),
     # ---- what was heard
     Mutant("last_to_arrive_stands", "fhir_radcharge/engine/patients.py", "saying.order > known.order", "True", RIG),
     Mutant(

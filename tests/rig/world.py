@@ -84,8 +84,9 @@ class World:
         self.faults = self.sender._faults = NONE
         for name in self.paused:
             self.opened.engine.decisions.set_destination(name, "resume", "rig", "the end of the run")
-        self.reading = self.site
-        self._reopen()
+        if self.reading is not self.site:
+            self.reading = self.site
+            self._reopen()
         self._rest()
         self.note("day", self.opened.engine.day(self.story.last_day))
         self._rest()
