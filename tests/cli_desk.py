@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from fhir_radcharge.cli import cli
 from fhir_radcharge.engine import Engine, Heard, Outcome
-from fhir_radcharge.ledger import Ledger
+from fhir_radcharge.ledger import Ledger, reader
 from fhir_radcharge.simulate import messages, run_of
 from fhir_radcharge.site import load_site
 
@@ -52,6 +52,9 @@ class Desk:
         self.config = folder / "radcharge.toml"
         self.config.write_text(CONFIG)
         shutil.copytree(ROOT / "mappings", folder / "mappings")
+        # A known secret, so that the ids of the postings are known too.
+        (folder / "books.db.secret").write_bytes(b"s" * 32)
+        (folder / "books.db.secret").chmod(0o600)
         self.site = load_site(folder / "mappings")
         self.clock = Clock()
         self.open()
@@ -69,6 +72,12 @@ class Desk:
             with self.ledger.transaction():
                 self.engine.receive([Heard("rv", "127.0.0.1", raw)])
             self.work()
+
+    def hear_all(self, *raws: bytes) -> None:
+        """Receive messages together and work through them."""
+        with self.ledger.transaction():
+            self.engine.receive([Heard("rv", "127.0.0.1", raw) for raw in raws])
+        self.work()
 
     def work(self) -> None:
         """Work until nothing is left."""
@@ -103,14 +112,30 @@ class Desk:
         verb, *rest = words
         return CliRunner().invoke(cli, [verb, *rest, "--config", str(self.config)])
 
-    def one(self, sql: str) -> object:
-        """Return the one value of a question to the books, read beside whoever has them."""
-        import sqlite3
+    def rows(self, sql: str) -> list[tuple[object, ...]]:
+        """Return the answer of a question to the books, read beside whoever has them."""
+        connection = reader(self.folder / "books.db")
+        try:
+            return connection.execute(sql).fetchall()
+        finally:
+            connection.close()
 
-        with sqlite3.connect(self.folder / "books.db") as connection:
-            row = connection.execute(sql).fetchone()
-        connection.close()
-        return row[0] if row else None
+    def one(self, sql: str) -> object:
+        """Return the one value of a question to the books."""
+        return self.rows(sql)[0][0]
+
+
+def copied(desk: Desk, folder: Path) -> Desk:
+    """Return a desk over a copy of closed books, which a test may write into."""
+    shutil.copytree(desk.folder, folder / "copy")
+    twin = object.__new__(Desk)
+    twin.folder, twin.config, twin.site, twin.clock = (
+        folder / "copy",
+        folder / "copy/radcharge.toml",
+        desk.site,
+        Clock(),
+    )
+    return twin
 
 
 def course_messages(
@@ -119,3 +144,12 @@ def course_messages(
     """Return the messages of simulated courses in 2026."""
     run = run_of(size, seed, date(2026, 2, 2), pathway, courses)
     return [said.raw for said in messages(run, dialect)]
+
+
+def voided(raw: bytes) -> bytes:
+    """Return the message by which the sender of a plain message takes it back, an hour later."""
+    head, rest = raw.split(b"\r", 1)
+    fields = head.split(b"|")
+    sent, fields[9] = fields[6], fields[9] + b"V"
+    later = sent[:8] + b"2300" + sent[12:]
+    return b"|".join(fields) + b"\r" + rest.replace(b"EVN||" + sent, b"EVN||" + later).replace(b"|CG|", b"|CD|")

@@ -10,11 +10,12 @@ from itertools import islice
 from pathlib import Path
 
 import click
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from fhir_radcharge import ledger
+from fhir_radcharge.cli.bars import bar, counted
 from fhir_radcharge.cli.explain import opened
-from fhir_radcharge.cli.shared import config_option, console, found_config, json_option, say_json, say_table
+from fhir_radcharge.cli.shared import config_option, found_config, json_option, say_json, say_table
 from fhir_radcharge.config import Config
 from fhir_radcharge.convergence import not_judged, unequal
 from fhir_radcharge.errors import LedgerError
@@ -37,7 +38,7 @@ _CONVERGED = "what stands at each destination is what is due"
 def books(database: Path | None, config_path: Path | None, as_json: bool) -> None:
     """Check the invariants and the hash chain of the books; nothing is changed or sent; exit 1 on a breach."""
     config = found_config(config_path) if database is None else None
-    with _opened(database, config) as connection, _progress(as_json) as progress:
+    with _opened(database, config) as connection, bar(counted(), quiet=as_json) as progress:
         told = list(_judged(connection, config, progress))
         counts = {
             name: connection.execute(f"select count(*) from {name}").fetchone()[0]  # noqa: S608
@@ -110,13 +111,3 @@ def _opened(database: Path | None, config: Config | None) -> Iterator[sqlite3.Co
         raise LedgerError(f"{database.name}: cannot be read as books: {error}") from error
     finally:
         connection.close()
-
-
-def _progress(quiet: bool) -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,.0f}/{task.total:,.0f}"),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console(), transient=True, disable=quiet)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from zoneinfo import ZoneInfo
 
 import click
@@ -18,6 +18,7 @@ from fhir_radcharge.cli.shared import config_option, found_config, json_option, 
 from fhir_radcharge.config import Config
 from fhir_radcharge.errors import LedgerError
 from fhir_radcharge.explain import Found, NotFoundError, book_of, explanation, found, standing_events, told
+from fhir_radcharge.explain.finding import Kind
 from fhir_radcharge.explain.patient import latest_day
 from fhir_radcharge.rulebook_files import load_rulebook
 from fhir_radcharge.rules.why_not import why_not
@@ -30,17 +31,24 @@ from fhir_radcharge.site_edits import site_edits
 @click.option("--why-not", "code", help="Say why this code is not charged, instead.")
 @click.option("--date", "day", type=click.DateTime(["%Y-%m-%d"]), help="The date of service for --why-not.")
 @click.option("--patient", type=int, help="The patient's number, where several have a course or event ID.")
+@click.option("--kind", type=click.Choice(get_args(Kind)), help="What ID is, where several things have that name.")
 @config_option
 @json_option
 def explain(
-    name: str, code: str | None, day: Any, patient: int | None, config_path: Path | None, as_json: bool
+    name: str,
+    code: str | None,
+    day: Any,
+    patient: int | None,
+    kind: Kind | None,
+    config_path: Path | None,
+    as_json: bool,
 ) -> None:
     """Tell the whole decision log of ID: a posting or control id, an event, a message (#12 or MSH-10), a course."""
     config = found_config(config_path)
     with opened(config) as books:
         rulebook = load_rulebook(config.rules.mappings)
         try:
-            what = found(books, name, patient)
+            what = found(books, name, patient, kind)
         except NotFoundError as problem:
             click.echo(str(problem), err=True)
             sys.exit(1)
@@ -82,6 +90,8 @@ def _say_why_not(
     for patient in patients:
         events = standing_events(book_of(books, patient))
         said += why_not(code, events, site.rulebook, latest_day(books), day, edits)
+    if not patients:
+        said = ["no event was read from this message"]
     if as_json:
         say_json({"code": code, "date": day, "why_not": said})
         return

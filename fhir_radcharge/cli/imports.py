@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import DownloadColumn
 
+from fhir_radcharge.cli.bars import bar, counted
 from fhir_radcharge.cli.deciding import who_and_why
-from fhir_radcharge.cli.shared import config_option, console, found_config, json_option, say_json
+from fhir_radcharge.cli.shared import config_option, found_config, json_option, say_json
 from fhir_radcharge.control import act
 from fhir_radcharge.control.opening_file import read_opening
 from fhir_radcharge.official.loading import Summary, import_file
@@ -36,9 +37,8 @@ def opening(file: Path, by: str, why: str, config_path: Path | None, as_json: bo
     config = found_config(config_path)
     rows = read_opening(file, site_of(config).destinations)
     new = 0
-    columns = (TextColumn("loading; nothing is sent"), BarColumn(), TextColumn("{task.completed}/{task.total} rows"))
-    with Progress(*columns, console=console(), transient=True, disable=as_json) as progress:
-        task = progress.add_task("", total=len(rows))
+    with bar(counted("rows"), quiet=as_json) as progress:
+        task = progress.add_task("loading; nothing is sent", total=len(rows))
         for start in range(0, len(rows), _ROWS_IN_PART):
             part = rows[start : start + _ROWS_IN_PART]
             new += act(config, "opening", {"rows": part, "by": by, "why": why}, 600.0)["new"]
@@ -110,8 +110,7 @@ def _plainly(file: Path, summary: Summary) -> dict[str, Any]:
 
 
 def _imported(file: Path, tables: OfficialStore, quiet: bool, *, known_from: date, **named: Any) -> Summary:
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(binary_units=True), TimeRemainingColumn())
-    with Progress(*columns, console=console(), transient=True, disable=quiet) as progress:
+    with bar(DownloadColumn(binary_units=True), quiet=quiet) as progress:
         task = progress.add_task(f"importing {file.name}; nothing is sent", total=None)
 
         def watch(done: int, whole: int | None) -> None:

@@ -90,7 +90,7 @@ def show(ctx: click.Context, key: str, config_path: Path | None, as_json: bool) 
     for row in past:
         click.echo(f"  {row['action']:<10}{time_words(row['at'], zone)}")
     for row in said:
-        click.echo(f"  {row['kind']:<10}{time_words(row['at'], zone)} by {row['by']}: {row['why']}")
+        click.echo(f"  {_said(row):<10}{time_words(row['at'], zone)} by {row['by']}: {row['why']}")
 
 
 @queue.command()
@@ -173,6 +173,11 @@ def _say(rows: list[Row]) -> None:
             click.echo(f"  {row['key']}  {row['age']:>6}  {_where(row)}")
     counts = Counter(row["owner"] for row in rows)
     click.echo(f"{len(rows)} items: " + listed([f"{count} for {name}" for name, count in counts.most_common()]))
+
+
+def _said(decision: Row) -> str:
+    """Return what a person did; what is supplied is named by its event: `release/KEY/1`."""
+    return str(decision["subject"].partition("/")[0] if decision["kind"] == "supply" else decision["kind"])
 
 
 def _row(item: Row, reasons: Any) -> Row:

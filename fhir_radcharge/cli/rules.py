@@ -12,11 +12,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
-from rich.progress import Progress
 
+from fhir_radcharge.cli.bars import bar, counted
 from fhir_radcharge.cli.deciding import decide, who_and_why
 from fhir_radcharge.cli.explain import opened
-from fhir_radcharge.cli.shared import config_option, console, found_config, json_option, say_json, say_table
+from fhir_radcharge.cli.shared import config_option, found_config, json_option, say_json, say_table
 from fhir_radcharge.config import Config
 from fhir_radcharge.control import act
 from fhir_radcharge.control.rereading import Reread, rereadings
@@ -101,7 +101,7 @@ def activate(scope: str, by: str, why: str, config_path: Path | None, as_json: b
 def reread(by_why: tuple[str, str] | None, config_path: Path | None, as_json: bool) -> None:
     """Read every stored message with today's profiles and show what they say otherwise; exit 1 if anything."""
     config = found_config(config_path)
-    counts, samples = _reread(config, None if as_json else Progress(console=console(), transient=True), by_why)
+    counts, samples = _reread(config, as_json, by_why)
     if as_json:
         say_json({"counts": counts, "samples": [_sample(one) for one in samples], "applied": by_why is not None})
     else:
@@ -134,17 +134,15 @@ def file_hashes(mappings: Path) -> dict[str, str]:
     }
 
 
-def _reread(
-    config: Config, progress: Progress | None, by_why: tuple[str, str] | None
-) -> tuple[Counter[str], list[Reread]]:
+def _reread(config: Config, quiet: bool, by_why: tuple[str, str] | None) -> tuple[Counter[str], list[Reread]]:
     site = load_site(config.rules.mappings)
     counts: Counter[str] = Counter()
     samples: list[Reread] = []
     with opened(config) as books:
         (newest,) = books.execute("select coalesce(max(number), 0) from message").fetchone()
         read = lambda sql, values: books.execute(sql, values).fetchall()  # noqa: E731
-        task = progress.add_task("reading again (nothing is sent)", total=newest) if progress else None
-        with progress if progress is not None else _Silent():
+        with bar(counted("messages"), quiet=quiet) as progress:
+            task = progress.add_task("reading again; nothing is sent", total=newest)
             for after in range(0, newest, _PART):
                 upto = min(after + _PART, newest)
                 found = list(rereadings(read, site, after, upto, 0))
@@ -153,14 +151,8 @@ def _reread(
                 if by_why and found:
                     by, why = by_why
                     act(config, "reread", {"after": after, "upto": upto, "by": by, "why": why}, 600.0)
-                if progress is not None and task is not None:
-                    progress.update(task, completed=upto)
+                progress.update(task, completed=upto)
     return counts, samples
-
-
-class _Silent:
-    def __enter__(self) -> None: ...
-    def __exit__(self, *args: object) -> None: ...
 
 
 def _sample(one: Reread) -> dict[str, Any]:

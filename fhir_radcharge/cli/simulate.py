@@ -13,10 +13,10 @@ from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TextColumn
 
 from fhir_radcharge.cli import EXIT_UNAVAILABLE
+from fhir_radcharge.cli.bars import bar, counted
 from fhir_radcharge.config_values import Address
 from fhir_radcharge.errors import ConfigError
 from fhir_radcharge.simulate import DIALECTS, courses, messages, run_of, write_truth
@@ -91,9 +91,8 @@ def _play(run: Run, dialect: str, to: str) -> tuple[Counter[str], date]:
     with ExitStack() as open_things:
         sink: tuple[Say, str] = open_things.enter_context(_sink(to))
         say, word = sink
-        columns = (TextColumn(word), BarColumn(), TextColumn("{task.fields[said]:,} messages"), TimeElapsedColumn())
-        progress = open_things.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
-        task = progress.add_task("", total=run.courses, said=0)
+        progress = open_things.enter_context(bar(counted("courses"), TextColumn("{task.fields[said]:,} messages")))
+        task = progress.add_task(word, total=run.courses, said=0)
         for number, one in enumerate(messages(run, dialect), 1):
             codes[say(one.raw)] += 1
             last = max(last, one.at.date())

@@ -14,6 +14,7 @@ from typing import Any
 from fhir_radcharge.config import Config
 from fhir_radcharge.control import going_live, items, tables
 from fhir_radcharge.engine import Engine
+from fhir_radcharge.errors import LedgerError
 from fhir_radcharge.gateway.control import NoServerError, ask
 from fhir_radcharge.ledger import Ledger
 from fhir_radcharge.serving import engine_of, site_of
@@ -49,10 +50,13 @@ def act(config: Config, verb: str, args: Mapping[str, Any], within_s: float = 60
 
     Where no server runs, what the verb touched is worked through before this returns. Nothing is sent.
     """
-    try:
-        return ask(config.control.socket, verb, args, within_s)
-    except NoServerError:
-        pass
+    if _is_running(config):
+        try:
+            return ask(config.control.socket, verb, args, within_s)
+        except TimeoutError:
+            raise LedgerError(
+                f"the server did not answer within {within_s:.0f} s; look what it did before you ask again"
+            ) from None
     with books(config) as engine:
         with engine.ledger.transaction():
             # The same way as through the socket, so that a verb cannot come to depend on richer arguments.
@@ -61,6 +65,17 @@ def act(config: Config, verb: str, args: Mapping[str, Any], within_s: float = 60
             if not engine.work(_MESSAGES_MAX):
                 break
         return json.loads(json.dumps(result, default=str))
+
+
+def _is_running(config: Config) -> bool:
+    """Tell whether a server has the books; asked apart, so that a verb that it broke off is never done twice."""
+    try:
+        ask(config.control.socket, "status", {}, 5.0)
+    except NoServerError:
+        return False
+    except TimeoutError:
+        return True
+    return True
 
 
 @contextmanager

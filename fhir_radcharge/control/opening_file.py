@@ -29,7 +29,7 @@ COLUMNS = (
     "account",
     "reference",
 )
-_NEEDED = ("patient", "destination", "course", "bill", "code", "date", "units", "place_of_service", "reference")
+_NEEDED = ("patient", "destination", "course", "bill", "code", "date", "units", "reference")
 _MISTAKES_MAX = 50
 _CODE = re.compile(r"[A-Z0-9]{5}", re.A)
 _MODIFIER = re.compile(r"[A-Z0-9]{2}", re.A)
@@ -96,7 +96,7 @@ def _row(cells: Sequence[str], destinations: Mapping[str, Destination]) -> dict[
         "day": day.isoformat(),
         "end": end.isoformat() if end else None,
         "units": _number("units", told["units"]),
-        "place_of_service": _like("place_of_service", told["place_of_service"], _POS, "two digits"),
+        "place_of_service": _pos(told["place_of_service"]),
         "provider": told["provider"],
         "packaged": _truth(told["packaged"]),
         "slot": f"{told['code']}/{told['course']}/{unit}" if unit else "",
@@ -122,6 +122,10 @@ def _like(name: str, text: str, form: re.Pattern[str], words: str) -> str:
     if form.fullmatch(text) is None:
         raise ValueError(f"{name}: is not {words}")
     return text
+
+
+def _pos(text: str) -> str:
+    return _like("place_of_service", text, _POS, "two digits") if text else ""
 
 
 def _truth(text: str) -> bool:

@@ -38,8 +38,14 @@ _COUNTED = frozenset({"fraction", "course_closed", "prescription", "release", "c
 
 def course(connection: sqlite3.Connection, rulebook: Rulebook, patient: int, name: str) -> Row:
     """Return a course day by day, with its holds and with one explanation for each run of groups that moved."""
-    events = [event for event in standing_events(book_of(connection, patient)) if event.course == name]
     postings = queries.postings_of_patient(connection, patient, name)
+    charged = {event for row in postings for event in row["events"]}
+    # An event without a course is in the one to which the rules assigned it.
+    events = [
+        event
+        for event in standing_events(book_of(connection, patient))
+        if event.course == name or (event.course is None and event.id in charged)
+    ]
     reasons = {reason.reason: reason for reason in rulebook.reasons}
     items = [item for item in queries.queue(connection, patient=patient) if item["course"] == name]
     days: dict[str, dict[str, list[str]]] = defaultdict(_empty_day)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from fhir_radcharge.errors import MessageError, RadchargeError
@@ -24,8 +24,21 @@ class NotFoundError(RadchargeError):
     """An id names nothing in the books, or more than one thing."""
 
 
-def found(connection: sqlite3.Connection, name: str, patient: int | None = None) -> Found:
-    """Return what an id names; `patient` chooses where several patients have a course or event of that name."""
+def found(connection: sqlite3.Connection, name: str, patient: int | None = None, kind: Kind | None = None) -> Found:
+    """Return what an id names; `patient` and `kind` choose where several things have that name.
+
+    A bare number is a message where there is one of that number.
+    """
+    if kind in (None, "message", "posting"):
+        first = _numbered_or_posting(connection, name)
+        if first is not None and kind in (None, first.kind):
+            return first
+    looks = {"course": _courses, "event": _events, "message": _messages}
+    every = [one for at, look in looks.items() if kind in (None, at) for one in look(connection, name)]
+    return _only(name, kind or "posting, event, message or course", every, patient)
+
+
+def _numbered_or_posting(connection: sqlite3.Connection, name: str) -> Found | None:
     number = name[1:] if name.startswith("#") else name
     if number.isdigit() and len(number) < 16 and (name.startswith("#") or _is_message(connection, int(number))):
         if not _is_message(connection, int(number)):
@@ -34,10 +47,13 @@ def found(connection: sqlite3.Connection, name: str, patient: int | None = None)
     row = connection.execute("select patient from posting where id = ?", (name.upper(),)).fetchone()
     if row:
         return Found("posting", name.upper(), row[0])
-    every = [one for look in (_courses, _events, _messages) for one in look(connection, name)]
+    return None
+
+
+def _only(name: str, kind: str, every: Sequence[Found], patient: int | None) -> Found:
     mine = [one for one in every if patient in (None, one.patient)]
     if not mine:
-        raise NotFoundError(f"no posting, event, message or course is called '{name}' in these books")
+        raise NotFoundError(f"no {kind} is called '{name}' in these books")
     if len({one.kind for one in mine}) == 1 and len(mine) > 1:
         names = ", ".join(str(one.patient) if one.patient else f"#{one.name}" for one in mine[:20])
         ask = "name one with --patient" if mine[0].kind != "message" else "name one by its number"

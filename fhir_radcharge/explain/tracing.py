@@ -19,7 +19,9 @@ from fhir_radcharge.rules.rulebook import Rulebook
 
 Row = dict[str, Any]
 _EVENTS_MAX = 40
-_TOLD = ["id", "kind", "mode", "destination", "patient", "course", "bill", "code", "modifiers", "day", "end_day", "units", "place_of_service", "packaged", "slot", "posted", "cause", "state", "note", "message"]
+# What a posting says of itself, as it stands in the books.
+_LINE = ("bill", "code", "modifiers", "day", "end_day", "units", "place_of_service", "packaged", "slot", "note")
+_TOLD = ("id", "kind", "mode", "destination", "patient", "course", *_LINE, "posted", "cause", "state", "message")
 
 
 def explanation(connection: sqlite3.Connection, rulebook: Rulebook, found: Found) -> Row:

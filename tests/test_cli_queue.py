@@ -1,0 +1,137 @@
+"""`queue`: what waits is listed with its owner and way out, and what a person says has its effect and is kept."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from fhir_radcharge.errors import UnsafeError
+from tests.cli_desk import Desk, copied, course_messages
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Desk:
+    """A course without its examinations, so that its weekly management waits; the rest was accepted."""
+    made = Desk(tmp_path_factory.mktemp("queue"))
+    made.hear_all(*(raw for raw in course_messages("prostate_imrt", seed=3) if b"|EXAM|" not in raw))
+    made.send()
+    return made.close()
+
+
+def item(desk: Desk, reason: str) -> str:
+    return str(desk.one(f"select key from open_item where reason = '{reason}' order by place limit 1"))
+
+
+def test_the_list_says_each_reason_once_with_its_owner_and_way_out(base: Desk) -> None:
+    result = base.run("queue", "--reason", "no_physician_exam", "--course", "C0000001")
+    lines = result.output.splitlines()
+    keys = [str(key) for (key,) in base.rows("select key from open_item where reason = 'no_physician_exam'")]
+
+    assert [
+        "hold no_physician_exam: the physician examined the patient on no day of this group of sessions; one by a nurse "
+        "practitioner or assistant does not count",
+        "  physician is asked; way out: an examination inside the group arrives",
+    ] == lines[:2]
+    assert sorted(keys) == sorted(line.split()[0] for line in lines[2:-1])
+    assert (0, f"{len(keys)} items: {len(keys)} for physician") == (result.exit_code, lines[-1])
+
+
+def test_cron_hears_of_a_list_that_is_not_empty(base: Desk) -> None:
+    assert 1 == base.run("queue", "--check", "--owner", "physician").exit_code
+    assert (0, "nothing waits for a person\n") == (
+        (result := base.run("queue", "list", "--check", "--owner", "nobody")).exit_code, result.output)  # fmt: skip
+
+
+def test_a_machine_gets_the_same_list(base: Desk) -> None:
+    rows = json.loads(base.run("queue", "--json").output)
+
+    assert base.one("select count(*) from open_item") == len(rows)
+    assert all(row["owner"] and row["way_out"] and row["meaning"] and row["age"] for row in rows)
+
+
+def test_a_released_line_is_charged_and_says_who_released_it(base: Desk, tmp_path: Path) -> None:
+    desk = copied(base, tmp_path)
+    key = item(desk, "no_physician_exam")
+    before = desk.rows("select count(*) from posting where code = '77427'")
+
+    result = desk.run("queue", "release", key, "--why", "the note was found", "--by", "ada")
+
+    assert (0, f"{key}: released\n") == (result.exit_code, result.output)
+    assert ([(0,)], [(1,)]) == (before, desk.rows("select count(*) from posting where code = '77427'"))
+    facts = json.loads(str(desk.one("select body from event where kind = 'release'")))[3]
+    assert ("77427", "no_physician_exam") == (facts["code"], facts["reason"])
+    said = desk.run("queue", "show", key).output
+    assert f"{key}  hold no_physician_exam  closed" in said
+    assert re.search(r"release   \S+ \S+ \S+ by ada: the note was found\n", said)
+
+
+def test_a_release_may_add_a_modifier(base: Desk, tmp_path: Path) -> None:
+    desk = copied(base, tmp_path)
+    desk.run("queue", "release", item(desk, "no_physician_exam"), "--modifier", "59", "--why", "apart", "--by", "ada")
+
+    assert [("59",)] == desk.rows("select modifiers from posting where code = '77427'")
+
+
+def test_what_cannot_be_said_of_an_item_is_refused_and_changes_nothing(base: Desk, tmp_path: Path) -> None:
+    desk = copied(base, tmp_path)
+    decisions = desk.one("select count(*) from decision")
+    key = item(desk, "no_physician_exam")
+    results = [
+        desk.run("queue", "release", "NOSUCHITEM", "--why", "x"),
+        desk.run("queue", "arrived", key, "--why", "x"),
+        desk.run("queue", "supply", item(desk, "notice"), "--what", "diagnosis", "--why", "x"),
+        desk.run("queue", "release", item(desk, "notice"), "--modifier", "59", "--why", "x"),
+    ]
+
+    assert [UnsafeError] * 4 == [type(result.exception) for result in results]
+    assert decisions == desk.one("select count(*) from decision")
+    assert 2 == desk.run("queue", "release", key).exit_code, "a decision needs a reason"
+
+
+def test_a_dismissed_item_is_gone_from_the_list(base: Desk, tmp_path: Path) -> None:
+    desk = copied(base, tmp_path)
+    key = item(desk, "notice")
+
+    assert f"{key}: dismissed; it opens again if what is due changes\n" == desk.run(
+        "queue", "dismiss", key, "--why", "seen", "--by", "ada").output  # fmt: skip
+    assert key not in desk.run("queue").output
+
+
+def test_a_missing_diagnosis_is_supplied_by_a_person(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    raws = [raw.replace(b"|C79.51|", b"||") for raw in course_messages("bone_2d", seed=3) if b"|FRACTION|" in raw]
+    desk.hear_all(*raws)
+    desk.close()
+    waits = desk.one("select count(*) from open_item where reason = 'missing_diagnosis'")
+    key = item(desk, "missing_diagnosis")
+
+    result = desk.run("queue", "supply", key, "--what", "diagnosis", "--why", "in the chart", "--by", "ada")
+
+    assert (True, f"{key}: diagnosis supplied\n") == (int(str(waits)) > 3, result.output)
+    assert 0 == desk.one("select count(*) from open_item where reason = 'missing_diagnosis'")
+
+
+@pytest.mark.parametrize(
+    ("verb", "said", "standing", "states"),
+    [
+        ("arrived", "arrived; its course goes on", 0, []),
+        ("resend", "it will be sent again, in the same bytes", 0, [(0,)]),
+        ("not-arrived", "never arrived; what is due is said anew", 1, [(0,)]),
+    ],
+)
+def test_a_person_says_what_became_of_an_unanswered_message(
+    tmp_path: Path, verb: str, said: str, standing: int, states: list[tuple[int]]
+) -> None:
+    desk = Desk(tmp_path)
+    desk.hear_all(*course_messages("bone_2d", seed=3)[:1])
+    desk.send("silent", "")
+    desk.close()
+    key = item(desk, "hold")
+
+    assert f"{key}: {said}\n" == desk.run("queue", verb, key, "--why", "asked them", "--by", "ada").output
+    assert (0, standing) == (desk.one("select count(*) from open_item where category = 'unanswered'"),
+                             desk.one("select count(*) from struck"))  # fmt: skip
+    assert states == desk.rows("select state from outbox")[:1]
