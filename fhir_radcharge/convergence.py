@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from typing import Any
 
 from fhir_radcharge.engine.patients import PatientBook
 from fhir_radcharge.engine.state import destination_modes, latest_day
@@ -33,33 +34,54 @@ def not_judged(connection: sqlite3.Connection, site: Site) -> str:
 
 
 def unequal(connection: sqlite3.Connection, site: Site, edits: Edits | None) -> Iterator[tuple[int, str]]:
-    """Yield for every patient its number and what is wrong, empty where what stands is what is due."""
-    reads = ReadBooks(connection)
-    modes = destination_modes(reads, site.destinations)  # type: ignore[arg-type]  # it only reads
-    as_of = latest_day(reads)  # type: ignore[arg-type]
+    """Yield for every patient its number and what is wrong, empty where what stands is what is due.
+
+    Beside a running engine a patient may change while it is judged: what seems wrong is judged a second time.
+    """
+    judge = _Judge(connection, site, edits)
     for book in books(connection):
+        wrong = judge.wrong(book)
+        if wrong:
+            (again,) = books(connection, [book.number])
+            wrong = "" if judge.waits(book.number) else _Judge(connection, site, edits).wrong(again)
+        yield book.number, wrong
+
+
+class _Judge:
+    """Compares what is due of patients with what stands, as of one day and in one state of the destinations."""
+
+    def __init__(self, connection: sqlite3.Connection, site: Site, edits: Edits | None) -> None:
+        reads: Any = ReadBooks(connection)
+        self._connection, self._site, self._edits = connection, site, edits
+        self._modes = destination_modes(reads, site.destinations)
+        self._as_of = latest_day(reads)
+
+    def waits(self, patient: int) -> bool:
+        """Tell whether the engine still has to compute this patient."""
+        return self._connection.execute("select 1 from touched where patient = ?", (patient,)).fetchone() is not None
+
+    def wrong(self, book: PatientBook) -> str:
+        """Return the first thing that is due of a patient and was not said, empty if there is none."""
         if any(item.category in _IN_THE_WAY for item in book.items.values()):
-            yield book.number, ""
-            continue
+            return ""
         events = sorted(
             (saying.event for saying in book.sayings.values() if not saying.event.voided),
             key=lambda event: (event.when, event.source, event.id),
         )
         try:
-            due = charges_due(events, site.rulebook, as_of, tables=edits)
+            due = charges_due(events, self._site.rulebook, self._as_of, tables=self._edits)
         except RuleError as problem:
-            yield book.number, f"patient {book.number}: the tables give no answer ({problem})"
-            continue
-        yield book.number, next(_wrong(book, due.charges, site, modes), "")
+            return f"patient {book.number}: the tables give no answer ({problem})"
+        return next(self._unsaid(book, due.charges), "")
 
-
-def _wrong(book: PatientBook, charges: tuple[Charge, ...], site: Site, modes: dict[str, str]) -> Iterator[str]:
-    for name, destination in site.destinations.items():
-        mode = modes[name]
-        if mode == "drain":
-            continue
-        mine = [charge for charge in charges if charge.bill in destination.bills]
-        for one in corrections(mine, book.standing(name, mode)).corrections:
-            line = one.charge or one.credits
-            assert line is not None
-            yield f"patient {book.number} at {name}: a {one.kind.lower()} of {line.code} on {line.day} was not said"
+    def _unsaid(self, book: PatientBook, charges: tuple[Charge, ...]) -> Iterator[str]:
+        for name, destination in self._site.destinations.items():
+            mode = self._modes[name]
+            if mode == "drain":
+                continue
+            mine = [charge for charge in charges if charge.bill in destination.bills]
+            for one in corrections(mine, book.standing(name, mode)).corrections:
+                line = one.charge or one.credits
+                assert line is not None
+                said = f"a {one.kind.lower()} of {line.code} on {line.day} was not said"
+                yield f"patient {book.number} at {name}: {said}"
