@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter, defaultdict
+from collections import defaultdict
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,11 @@ _OVERDRAWN = """
     select c.id from posting c join posting k on k.credits = c.id
     where k.send not in (select send from answer where kind in ('refused', 'withdrawn', 'not_arrived'))
     group by c.id having sum(k.units) > c.units"""
+_STANDING = f"""
+    select destination, hex(key), {_LINE}, sum(case kind when 'CHARGE' then units else -units end)
+    from posting join patient on patient.number = posting.patient
+    where send not in (select send from answer where kind in ('refused', 'withdrawn', 'not_arrived'))
+    group by destination, key, {_LINE} having sum(case kind when 'CHARGE' then units else -units end) <> 0"""
 _QUESTIONS = {
     "a posting without its message": """
         select p.id from posting p left join message m on m.number = p.message where m.number is null""",
@@ -156,9 +161,13 @@ class BooksCheck:
             if found:
                 raise Broken("I14", f"{problem}: {found[0]}")
 
-    def held(self) -> Counter[str]:
-        """Return how many items wait for a person, by category."""
-        return Counter(dict(self._read.execute("select category, count(*) from open_item group by category")))
+    def standing(self) -> set[tuple[Any, ...]]:
+        """Return each line that stands, with its units."""
+        return set(self._read.execute(_STANDING))
+
+    def stored(self) -> list[bytes]:
+        """Return every message that is kept, in the order in which it came."""
+        return [raw for (raw,) in self._read.execute("select raw from message order by number")]
 
     def items(self, category: str) -> list[tuple[Any, ...]]:
         """Return the open items of a category: key, destination, reason, note."""
