@@ -103,9 +103,9 @@ class Till:
             said.append(self.answers[one.raw])
         return said
 
-    def work(self, messages_max: int) -> int:
+    def work(self, messages_max: int, patients_max: int) -> int:
         assert self._open
-        done = min(self.backlog, messages_max)
+        done = min(self.backlog, patients_max)
         self.backlog -= done
         self.slices.append(done)
         return done

@@ -52,6 +52,7 @@ class Story:
 
     def __init__(self, desk: Desk, rescue: Callable[[Desk], None], padding: str = "") -> None:
         self.padding = padding
+        self.patients_max: int | None = None
         self.desk = desk
         self.rescue = rescue
         self.seen: dict[str, bytes] = {}
@@ -85,7 +86,7 @@ class Story:
 
     def _step(self) -> bool:
         engine = self.desk.engine
-        worked = engine.work(10)
+        worked = engine.work(10, self.patients_max)
         sends = engine.take("PB", range(2), 2)
         for send in sends:
             # What leaves is seen by the biller, whatever becomes of us.
@@ -129,11 +130,13 @@ def copied(fresh: Path, to: Path) -> Path:
     return to
 
 
+@pytest.mark.parametrize("patients_max", [None, 1], ids=["together", "in_turn"])
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_death_at_any_commit_loses_nothing_and_says_nothing_twice(
-    tmp_path: Path, fresh: Path, mortal: None, after: bool
+    tmp_path: Path, fresh: Path, mortal: None, after: bool, patients_max: int | None
 ) -> None:
     whole = Story(Desk(copied(fresh, tmp_path / "whole.db"), SITE), lambda desk: desk.crash())
+    whole.patients_max = patients_max
     begun = Mortal.commits
     whole.run()
     last = Mortal.commits - begun
@@ -142,6 +145,7 @@ def test_a_death_at_any_commit_loses_nothing_and_says_nothing_twice(
     for death in range(1, last + 1):
         Mortal.dies_at = 0
         story = Story(Desk(copied(fresh, tmp_path / f"{death}.db"), SITE), lambda desk: desk.crash())
+        story.patients_max = patients_max
         Mortal.dies_at, Mortal.dies_after = Mortal.commits + death, after
         story.run()
         assert (death, story.books()) == (death, WHOLE)

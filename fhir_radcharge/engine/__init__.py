@@ -47,13 +47,14 @@ class Engine:
         """Store payloads inside the caller's transaction and return their answers, to be given once it is committed."""
         return self._intake.receive(heard)
 
-    def work(self, messages_max: int) -> int:
-        """Turn stored messages into events, postings and sends, in one commit; return how many messages.
+    def work(self, messages_max: int, patients_max: int | None = None) -> int:
+        """Read stored messages and compute patients, in one commit; return how much was done, 0 when nothing is left.
 
-        Where there are none, patients that a decision, an answer or an activation touched are computed again, and
-        their number is returned: 0 means that nothing is left to do.
+        Patients that a message, a decision, an answer or an activation touched wait in the order in which they were
+        touched; with `patients_max` no more than these are computed, and the others are computed by later calls with
+        all that arrived meanwhile. Without it those whom the messages of this call touch are all computed.
         """
-        return self._work.work(messages_max)
+        return self._work.work(messages_max, patients_max)
 
     def take(self, destination: str, free_lanes: Collection[int], lanes: int) -> list[Send]:
         """Return the next send of every free lane, its attempt recorded."""
@@ -62,9 +63,7 @@ class Engine:
     def settle(self, outcomes: Sequence[Outcome]) -> None:
         """Record how attempts ended; patients whose postings were refused are computed again."""
         with self.ledger.transaction():
-            self._sending.settle(outcomes)
-            if any(outcome.kind == "refused" for outcome in outcomes):
-                self._work.recompute_touched()
+            self._work.recompute(self._sending.settle(outcomes))
 
     def day(self, day: date) -> int:
         """Append a day of the facility and recompute the patients whose answer may change on it."""

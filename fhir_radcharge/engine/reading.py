@@ -14,7 +14,7 @@ from fhir_radcharge.ledger import Ledger
 from fhir_radcharge.ledger.codec import event_body, event_content, event_key, revision_order, revision_text
 from fhir_radcharge.model import TreatmentEvent
 
-_PARSED_MAX = 64
+_PARSED_BYTES_MAX = 1 << 20
 _MARKS_MAX = 500
 # Items of a message that are opened anew each time it is read.
 READ_AGAIN = ("unreadable", "notice", "defect")
@@ -48,15 +48,19 @@ class Parsed:
         self._rooms = rooms
         self._site = site
         self._kept: OrderedDict[int, Any] = OrderedDict()
+        self._bytes = 0
 
     def add(self, number: int, message: Any) -> None:
         """Keep a parsed message for as long as few others come."""
+        if number not in self._kept:
+            self._bytes += len(message.raw)
         self._kept[number] = message
 
     def trim(self) -> None:
-        """Forget all but the newest."""
-        while len(self._kept) > _PARSED_MAX:
-            self._kept.popitem(last=False)
+        """Forget all but the newest, by their size."""
+        while self._bytes > _PARSED_BYTES_MAX:
+            _, gone = self._kept.popitem(last=False)
+            self._bytes -= len(gone.raw)
 
     def message(self, number: int) -> Any:
         """Return a message whose patient, visit and insurance a posting carries."""
@@ -68,7 +72,7 @@ class Parsed:
                     "no message tells the patient's identifiers",
                     "let the sender send one of this patient",
                 )
-            _, _, self._kept[number] = parse(self._rooms, self._site, rows[0][0])
+            self.add(number, parse(self._rooms, self._site, rows[0][0])[2])
         return self._kept[number]
 
 

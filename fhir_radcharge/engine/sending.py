@@ -70,10 +70,13 @@ class Sending:
             )
             return sends
 
-    def settle(self, outcomes: Sequence[Outcome]) -> None:
-        """Append how attempts ended, and let it have its effect; an outcome of an older attempt has none."""
+    def settle(self, outcomes: Sequence[Outcome]) -> set[int]:
+        """Append how attempts ended, and let it have its effect; an outcome of an older attempt has none.
+
+        Returned are the patients whose postings were refused.
+        """
         if not outcomes:
-            return
+            return set()
         with self._ledger.transaction():
             at, number = label(self._clock()), self._ledger.next_number("answer")
             rows = self._outbox([outcome.seq for outcome in outcomes])
@@ -98,6 +101,7 @@ class Sending:
             self._ledger.write_many("delete from outbox where seq = ?", done)
             for row, outcome in effects:
                 self._effect(row, outcome, at)
+            return {row.patient for row, outcome in effects if outcome.kind == "refused"}
 
     def recover(self) -> int:
         """Count attempts that the process before left without an outcome as silent ones; return how many."""

@@ -1,4 +1,8 @@
-"""Stored messages into events, one recomputation per touched patient, and the postings that follow: one commit."""
+"""Stored messages into events, one recomputation per touched patient, and the postings that follow.
+
+Reading may run ahead of computing: patients that were touched and not yet computed wait in the books in the order in
+which they were first touched, so that what arrives meanwhile is computed once.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +11,21 @@ from datetime import date, datetime
 from typing import Any
 
 from fhir_radcharge.engine.activation import Activation
-from fhir_radcharge.engine.items import BLOCKING, DERIVED, REFUSALS, Item, clear, hold, item_key
+from fhir_radcharge.engine.items import BLOCKING, DERIVED, REFUSALS, Item, clear, hold
 from fhir_radcharge.engine.patients import PatientBook, Patients
 from fhir_radcharge.engine.reading import Parsed, Reader, Stored
 from fhir_radcharge.engine.reckoning import Moment, Plan, Said, plan
 from fhir_radcharge.engine.rooms import Rooms, label
+from fhir_radcharge.engine.starts import QUARANTINED, STARTS_MAX, Starts, message_aside, patient_aside
 from fhir_radcharge.engine.state import READY, WAITING, cursor, destination_modes, latest_day, set_cursor
 from fhir_radcharge.ledger import Ledger
 from fhir_radcharge.ledger.codec import line_fields, why_text
 
-# A message whose work did not end at two starts of the program is put aside at the third.
-STARTS_MAX = 3
 # At a start this many of the waiting messages are read one by one, or as many as a batch ever had.
 CAREFUL_MIN = 1_000
 # Messages may be large, so a batch ends at this many bytes whatever their number.
 BATCH_BYTES_MAX = 8 << 20
-# Patients recomputed in one transaction where no message asks for it (a new day, an activation).
+# Patients computed in one transaction where the caller does not say how many.
 PATIENTS_MAX = 200
 
 
@@ -40,13 +43,18 @@ class Work:
         self._parsed = Parsed(ledger, rooms, site)
         self.reader = Reader(ledger, site, rooms, self._parsed, patients)
         self._activation = Activation(ledger, site.digest, clock)
-        self._counted = (0, 0)
+        self._starts = Starts(ledger)
         self._careful_until = self._careful()
+        # The slice in which the process before may have ended took these.
+        self._careful_with = self._touched(PATIENTS_MAX)
 
     # -- the verbs ---------------------------------------------------------------------------------------------
 
-    def work(self, messages_max: int) -> int:
-        """Work through stored messages and touched patients; return how many, 0 when nothing is left to do."""
+    def work(self, messages_max: int, patients_max: int | None = None) -> int:
+        """Read stored messages, then compute those who have waited longest; return how much was done, 0 when nothing.
+
+        Without `patients_max` all whom these messages touch are computed with them.
+        """
         if not self._activation.is_active():
             return 0
         alone = self._alone_first()
@@ -55,24 +63,19 @@ class Work:
         with self._ledger.transaction():
             now = self._clock()
             fresh = self._stored(cursor(self._ledger, "work"), messages_max)
-            touched = self._read(fresh, now)
-            waiting = self._touched(PATIENTS_MAX)
-            self._recompute({*touched, *waiting}, now)
+            touched = sorted(self._read(fresh, now))
+            turn = self._turn(touched, PATIENTS_MAX if patients_max is None else patients_max, patients_max is None)
+            self._recompute(turn, now)
             if fresh:
                 set_cursor(self._ledger, "work", fresh[-1].number)
                 self._note_batch(messages_max)
         self._parsed.trim()
-        return len(fresh) or len(waiting)
+        return len(turn) or len(fresh)
 
-    def recompute_touched(self) -> int:
-        """Recompute patients that a decision or an answer touched; return how many."""
-        if not self._activation.is_active():
-            return 0
-        with self._ledger.transaction():
-            touched = self._touched(PATIENTS_MAX)
-            self._recompute(touched, self._clock())
-        self._parsed.trim()
-        return len(touched)
+    def recompute(self, patients: Iterable[int]) -> None:
+        """Compute some patients now, whoever waits longer; without active tables they wait."""
+        if self._activation.is_active():
+            self._recompute(sorted(patients), self._clock())
 
     def day(self, day: date) -> int:
         """Append a day of the facility and touch the patients whose answer may change on it; return how many.
@@ -87,7 +90,7 @@ class Work:
             woken = self._ledger.write(
                 "insert or ignore into touched (patient) select patient from wake where day <= ?", (day.isoformat(),)
             )
-            self.recompute_touched()
+            self.recompute(self._touched(PATIENTS_MAX))
             return woken
 
     # -- inside one transaction --------------------------------------------------------------------------------
@@ -96,8 +99,17 @@ class Work:
         taken = [message for message in messages if message.disposition == "taken"]
         return self.reader.read(taken, self._activation.edition(), label(now)) if taken else set()
 
-    def _recompute(self, numbers: Iterable[int], now: datetime) -> None:
-        order = sorted(numbers)
+    def _turn(self, touched: Sequence[int], most: int, all_touched: bool) -> list[int]:
+        """Return whose turn it is, longest waiting first; the others that were touched are put in line."""
+        turn = dict.fromkeys(self._touched(most))
+        late = [number for number in touched if number not in turn]
+        now = late if all_touched else late[: most - len(turn)]
+        later = late[len(now) :]
+        if later:
+            self._ledger.write_many(PUT_IN_LINE, [(number,) for number in later])
+        return [*turn, *now]
+
+    def _recompute(self, order: Sequence[int], now: datetime) -> None:
         if not order:
             return
         as_of = latest_day(self._ledger)
@@ -107,6 +119,8 @@ class Work:
         plans: list[tuple[PatientBook, Plan]] = []
         for number in order:
             book = self._patients.book(number)
+            if any(item.category == QUARANTINED for item in book.items.values()):
+                continue
             plans.append((book, plan(book, self._site, self._rooms, self._parsed, modes, moment)))
         self._write_items(plans, label(now))
         self._write_postings(plans, lanes)
@@ -171,7 +185,7 @@ class Work:
 
     def _touched(self, most: int) -> list[int]:
         return [
-            number for (number,) in self._ledger.read("select patient from touched order by patient limit ?", (most,))
+            number for (number,) in self._ledger.read("select patient from touched order by turn limit ?", (most,))
         ]
 
     def _stored(self, after: int, most: int) -> list[Stored]:
@@ -199,51 +213,65 @@ class Work:
         return min(newest, after + max(cursor(self._ledger, "batch"), CAREFUL_MIN)) if newest > after else 0
 
     def _alone_first(self) -> int:
-        """Work through one message that a person released, or that the process before may have ended at.
+        """Work through one patient or message alone: one released by a person, or at which the process may have ended.
 
-        Two calls do it: the first counts the start, and once that is committed the second reads the message, so
-        that a message which ends the process is known and put aside.
+        Two calls do it: the first counts the start, and once that is committed the second does the work, so that
+        what ends the process is known and put aside.
         """
         rows = self._ledger.read(
             "select m.number, m.disposition, m.raw from again a join message m on m.number = a.message"
             " order by a.message limit 1"
         )
-        again = bool(rows)
-        if again:
-            message = Stored(*rows[0])
-        elif (after := cursor(self._ledger, "work")) < self._careful_until:
-            message = self._stored(after, 1)[0]
-        else:
+        with_care = self._careful_with and set(self._touched(PATIENTS_MAX)).intersection(self._careful_with)
+        careful = cursor(self._ledger, "work") < self._careful_until
+        if not (rows or with_care or careful):
+            self._careful_with = []
             return 0
         with self._ledger.transaction():
-            counted = message.number, self._ledger.generation
-            if self._counted != counted:
-                name = f"starts/{message.number}"
-                set_cursor(self._ledger, name, cursor(self._ledger, name) + 1)
-                self._counted = counted
+            if with_care:
+                self._patient_alone(min(with_care))
             else:
-                self._alone(message, again)
-                self._counted = (0, 0)
+                message = Stored(*rows[0]) if rows else self._stored(cursor(self._ledger, "work"), 1)[0]
+                self._message_alone(message, again=bool(rows))
         self._parsed.trim()
         return 1
 
-    def _alone(self, message: Stored, again: bool) -> None:
-        now = self._clock()
-        if cursor(self._ledger, f"starts/{message.number}") >= STARTS_MAX - (not again):
-            hold(self._ledger, [_quarantined(message.number)], label(now))
-        elif again:
-            self._recompute(self.reader.read_again([message], self._activation.edition(), label(now)), now)
+    def _patient_alone(self, number: int) -> None:
+        name, now = f"patient/{number}", self._clock()
+        if not self._starts.counted(name):
+            return
+        if self._starts.of(name) >= STARTS_MAX - 1:
+            ((key,),) = self._ledger.read("select key from patient where number = ?", (number,))
+            hold(self._ledger, [patient_aside(number, key.hex())], label(now))
+            self._patients.forget(number)
+            self._ledger.write("delete from touched where patient = ?", (number,))
         else:
-            self._recompute(self._read([message], now), now)
+            self._recompute([number], now)
+        self._starts.ended(name)
+
+    def _message_alone(self, message: Stored, again: bool) -> None:
+        name, now = f"message/{message.number}", self._clock()
+        if not self._starts.counted(name):
+            return
+        if self._starts.of(name) >= STARTS_MAX - (not again):
+            hold(self._ledger, [message_aside(message.number)], label(now))
+        elif again:
+            read = self.reader.read_again([message], self._activation.edition(), label(now))
+            self._recompute(sorted(read), now)
+        else:
+            self._recompute(sorted(self._read([message], now)), now)
         if again:
             self._ledger.write("delete from again where message = ?", (message.number,))
         else:
             set_cursor(self._ledger, "work", message.number)
-        self._ledger.write("delete from cursor where name = ?", (f"starts/{message.number}",))
+        self._starts.ended(name)
 
     def _note_batch(self, size: int) -> None:
         if size > cursor(self._ledger, "batch"):
             set_cursor(self._ledger, "batch", size)
+
+
+PUT_IN_LINE = "insert or ignore into touched (patient) values (?)"
 
 
 def unblock(ledger: Ledger, book: PatientBook, destination: str, course: str) -> None:
@@ -265,16 +293,6 @@ def _is_gone(item: Item, made: Plan) -> bool:
     if item.category not in REFUSALS or made.answered is None:
         return False
     return item.key not in made.refusals_wanted and (not item.destination or item.destination in made.answered)
-
-
-def _quarantined(number: int) -> Item:
-    return Item(
-        item_key("quarantined", number),
-        "quarantined",
-        "quarantined",
-        message=number,
-        note="reading this message stopped the program twice; report it, then release",
-    )
 
 
 def _posting_row(number: int, patient: int, said: Said, send: int | None, edition: int) -> tuple[Any, ...]:

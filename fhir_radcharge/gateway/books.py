@@ -205,7 +205,7 @@ class Books:
     def _work(self, engine: Bookkeeper, ledger: Ledger) -> None:
         began = monotonic()
         with ledger.transaction():
-            done = engine.work(self._slices.size)
+            done = engine.work(self._slices.messages, self._slices.size)
             if done:
                 self._hungry.update(self._free)
             sends = self._taken(engine)

@@ -105,7 +105,7 @@ create table chain (number integer primary key, tops text not null, digest blob 
 create table cursor (name text primary key, value integer not null) without rowid;
 create table wake (patient integer primary key, day text not null);
 create index wake_day on wake (day);
-create table touched (patient integer primary key);
+create table touched (turn integer primary key, patient integer not null unique);
 create table again (message integer primary key);
 create table moved (patient integer not null, key blob not null, primary key (patient, key)) without rowid;
 create table struck (patient integer not null, posting text not null, primary key (patient, posting)) without rowid;
