@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 PARKED = ("unreadable", "reused", "quarantined", "defect")
 STATES = {0: "queued", 1: "sent", 2: "unanswered", 3: "blocked"}
 # Upper ends of the bars of a lag plot, in seconds: about three times as long from one to the next.
-LAG_ENDS = ((1, "1 s"), (3, "3 s"), (10, "10 s"), (30, "30 s"), (100, "100 s"), (300, "5 min"), (1_000, "17 min"),
+LAG_ENDS = ((1, "1 s"), (3, "3 s"), (10, "10 s"), (30, "30 s"), (100, "100 s"), (300, "5 min"), (900, "15 min"),
             (3_600, "1 h"), (10_800, "3 h"), (43_200, "12 h"), (86_400, "1 d"), (259_200, "3 d"),
             (864_000, "10 d"))  # fmt: skip
 AGE_ENDS = ((0, "today"), (1, "1 d"), (2, "2 d"), (4, "3-4 d"), (7, "5-7 d"), (14, "8-14 d"), (30, "15-30 d"),

@@ -39,8 +39,9 @@ caption { text-align: left; font-weight: 600; padding: .3rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid #ddd; }
 thead th { border-bottom: 2px solid #666; white-space: nowrap; } tbody th { font-weight: 500; }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-figure { margin: 1rem 0; } figcaption { font-size: .9rem; margin-bottom: .3rem; }
-svg { display: block; width: 100%; height: auto; } svg text { font: 12px system-ui, "DejaVu Sans", sans-serif;
+figure { margin: 1rem 0; overflow-x: auto; } figcaption { font-size: .9rem; margin-bottom: .3rem; }
+svg { display: block; width: 100%; height: auto; } figure > svg { min-width: 34rem; }
+svg text { font: 12px system-ui, "DejaVu Sans", sans-serif;
   fill: #1a1a1a; }
 .key { display: inline-block; margin-right: 1.2rem; } .key svg { display: inline-block; width: 14px; height: 14px;
   vertical-align: -2px; margin-right: .35rem; }
@@ -50,7 +51,8 @@ a { color: #004c80; } a:focus-visible { outline: 3px solid #0072b2; outline-offs
   body { max-width: none; margin: 0; padding: 0; font-size: 10.5pt; }
   h2, caption { break-after: avoid; } figure, tr, ul.facts { break-inside: avoid; }
   thead { display: table-header-group; }
-  .scroll { overflow: visible; } a { color: inherit; text-decoration: none; }
+  .scroll, figure { overflow: visible; } figure > svg { min-width: 0; }
+  a { color: inherit; text-decoration: none; }
   svg, .key { -webkit-print-color-adjust: exact; print-color-adjust: exact; }
 }
 """
@@ -209,10 +211,13 @@ def _lines(most: int, width: int, height: int, left: int, bottom: int, top: int)
 
 
 def _round_up(most: int) -> int:
-    """Return the end of an axis: one, two or five times a power of ten, even where it can be halved."""
-    unit = 1
+    """Return the end of an axis: a round number that can be halved."""
+    for times in (2, 4, 6, 8, 10):
+        if most <= times:
+            return times
+    unit = 10
     while True:
-        for times in (2, 4, 6, 10):
+        for times in (1, 2, 3, 4, 5, 6, 8, 10):
             if most <= times * unit:
                 return times * unit
         unit *= 10

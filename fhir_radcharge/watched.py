@@ -19,9 +19,23 @@ from fhir_radcharge.rules.tables import Answer, Table
 
 @dataclass
 class Ear:
-    """Whether, since it was last reset, a question was asked that the draft answers otherwise."""
+    """Whether, since it was last reset, a question was asked that the draft answers otherwise.
+
+    `aside` holds what had been heard before each computation that is under way and will be remembered.
+    """
 
     differs: bool = False
+    aside: dict[Any, bool] = field(default_factory=dict)
+
+    def reset(self) -> None:
+        """Forget what was heard."""
+        self.differs = False
+        self.aside.clear()
+
+    @property
+    def has_heard(self) -> bool:
+        """Whether any question was answered otherwise, also in a computation that was never remembered."""
+        return self.differs or any(self.aside.values())
 
 
 @dataclass(frozen=True)
@@ -54,22 +68,42 @@ class _Watched(Table):
 
 
 class _Memory(dict[Any, Any]):
-    """What a rulebook remembers, less what was found while the ear had heard a difference: it must hear it again."""
+    """What a rulebook remembers, and of which of it the ear must be told again when it is remembered.
+
+    What is remembered is first looked for and then set: in between the ear hears that computation alone.
+    """
 
     def __init__(self, ear: Ear) -> None:
         super().__init__()
         self._ear = ear
+        self._differing: set[Any] = set()
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Return what is remembered; the ear hears what it would have heard."""
+        found = super().get(key)
+        if found is None:
+            self._ear.aside[key] = self._ear.aside.get(key, False) or self._ear.differs
+            self._ear.differs = False
+            return default
+        if key in self._differing:
+            self._ear.differs = True
+        return found
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        if not self._ear.differs:
-            super().__setitem__(key, value)
+        super().__setitem__(key, value)
+        if self._ear.differs:
+            self._differing.add(key)
+        self._ear.differs |= self._ear.aside.pop(key, False)
 
     def setdefault(self, key: Any, default: Any = None) -> Any:
-        """Return what is remembered, or what was found just now."""
-        if key in self:
-            return self[key]
+        """Remember what was found just now, and return it."""
         self[key] = default
         return default
+
+    def clear(self) -> None:
+        """Forget everything."""
+        super().clear()
+        self._differing.clear()
 
 
 def watched(rulebook: Rulebook, draft: Rulebook) -> tuple[Rulebook, Ear] | None:

@@ -86,9 +86,9 @@ class Comparer:
 
     def answers(self, events: Sequence[TreatmentEvent], as_of: date | None) -> Answers:
         """Return both answers; one that the tables do not give is empty, and says why."""
-        self._ear.differs = not self._watching
+        self._ear.reset()
         before, failed_before = _due(events, self._rulebook, as_of, self._base.edits)
-        if not self._ear.differs and not failed_before:
+        if self._watching and not self._ear.has_heard and not failed_before:
             return Answers(before, before, "", "", False)
         after, failed_after = _due(events, self._draft.site.rulebook, as_of, self._draft.edits)
         if before == after:

@@ -15,7 +15,8 @@ from fhir_radcharge import reconciliation_page
 from fhir_radcharge.cli.shared import config_option, found_config, json_option, say_json, say_table, utc_now
 from fhir_radcharge.errors import ConfigError
 from fhir_radcharge.ledger import reader
-from fhir_radcharge.reconciliation import STATES, Entry, Reconciliation, as_row, reconciled
+from fhir_radcharge.reconciliation import Reconciliation, reconciled
+from fhir_radcharge.reconciliation_account import STATES, Entry, as_row
 from fhir_radcharge.reconciliation_waits import figures
 from fhir_radcharge.site import load_site
 from fhir_radcharge.site_edits import site_edits
