@@ -66,12 +66,10 @@ class Desk:
         self.ledger = Ledger(self.folder / "books.db")
         self.engine = Engine(self.ledger, self.site, self.clock)
 
-    def hear(self, *raws: bytes) -> None:
-        """Receive messages and work through them."""
-        for raw in raws:
-            with self.ledger.transaction():
-                self.engine.receive([Heard("rv", "127.0.0.1", raw)])
-            self.work()
+    def hear(self, *raws: bytes, together: int = 4) -> None:
+        """Receive messages a few at a time and work through them, as they come in over days."""
+        for start in range(0, len(raws), together):
+            self.hear_all(*raws[start : start + together])
 
     def hear_all(self, *raws: bytes) -> None:
         """Receive messages together and work through them."""

@@ -15,6 +15,7 @@ from fhir_radcharge.control import VERBS
 from fhir_radcharge.engine.state import is_paused
 from fhir_radcharge.errors import LedgerError, UnsafeError
 from fhir_radcharge.gateway.control import ControlSocket
+from fhir_radcharge.site import load_site
 from tests.cli_desk import Desk, course_messages
 
 
@@ -90,4 +91,35 @@ def test_books_that_another_process_has_are_unavailable(tmp_path: Path) -> None:
 
     assert isinstance(result.exception, LedgerError)
     assert "open in another process" in str(result.exception)
+    desk.close()
+
+
+def test_a_server_does_not_activate_tables_that_it_has_not_loaded(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    path = desk.folder / "mappings/settings.yaml"
+    path.write_text(path.read_text() + "# another day\n")
+    with server(desk) as asked:
+        result = desk.run("rules", "activate", "--by", "ada", "--why", "new year")
+
+    assert (["activate"], UnsafeError) == (asked, type(result.exception))
+    assert "restart it, then activate" in str(result.exception)
+    assert 1 == desk.one("select count(*) from activation")
+    desk.close()
+
+
+def test_a_server_applies_what_is_read_again(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.hear_all(*course_messages("bone_2d", seed=3))
+    path = desk.folder / "mappings/senders/plain.yaml"
+    path.write_text(path.read_text().replace('from: ["OBX:ports"]', 'from: ["OBX:fields"]'))
+    desk.close()
+    desk.site = load_site(desk.folder / "mappings")
+    desk.open()
+    desk.engine.decisions.activate(desk.site.digest, "new", "ada", "ports are not read")
+    with server(desk) as asked:
+        result = desk.run("rules", "reread", "--apply", "ada", "ports are not read")
+
+    fractions = desk.one("select count(*) from event where kind = 'fraction' and edition = 1")
+    assert (["reread"], 0) == (asked, result.exit_code)
+    assert f"{fractions} differences ({fractions} changed): appended; what is due is computed anew\n" in result.output
     desk.close()

@@ -64,7 +64,8 @@ def _difference(read: Read, told: Told, number: int, edition: int) -> Reread | N
     if before[2] == told.content:
         return None
     event = told.event._replace(revision=(*base, edition))
-    changes = changes_words(before[7], told.body)
+    # The account and the patient stand in the books as hashes, so only that they differ can be told.
+    changes = ["patient or account"] if before[7] == told.body else changes_words(before[7], told.body)
     if bool(before[1]) != told.event.voided:
         changes.insert(0, "voided" if told.event.voided else "not voided")
     return Reread(number, "changed", tuple(changes), event, told.patient, told.account)
