@@ -32,9 +32,17 @@ class FhirSite(NamedTuple):
     digest: str
 
 
+NO_FHIR = FhirSite({}, {}, Tables((), (), (), {}, ()), "")
+
+
 def load_fhir(mappings: Path) -> FhirSite:
-    """Return what the folder `fhir` of a site's mappings declares; raise TableError with file and line."""
+    """Return what the folder `fhir` of a site's mappings declares, nothing where there is none.
+
+    Raise TableError with file and line.
+    """
     folder = mappings / "fhir"
+    if not folder.is_dir():
+        return NO_FHIR
     paths = sorted(folder.rglob("*.yaml"))
     content = b"\0".join(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() for path in paths)
     senders = [sender_from(load(path), str(path), zone_named) for path in paths if path.parent.name == "senders"]

@@ -16,6 +16,7 @@ from fhir_radcharge.chargemaster import ChargeMaster, overlap
 from fhir_radcharge.chargemaster_files import load_chargemaster
 from fhir_radcharge.destinations import read_destination
 from fhir_radcharge.errors import MessageError, TableError
+from fhir_radcharge.fhir_profiles import NO_FHIR, FhirSite, load_fhir
 from fhir_radcharge.model import Campus, Ownership, Place, Setting
 from fhir_radcharge.places import PlaceRow, Plans, Settings
 from fhir_radcharge.profiles import read_sender
@@ -45,7 +46,10 @@ class HeaderNames(Protocol):
 
 @dataclass(frozen=True)
 class Site:
-    """All tables of one site, at one digest; nothing in it changes."""
+    """All tables of one site, at one digest; nothing in it changes.
+
+    What takes FHIR is in `fhir` until the configuration names it as a link; then it is a destination as well.
+    """
 
     senders: Mapping[str, Sender]
     destinations: Mapping[str, Destination]
@@ -56,6 +60,7 @@ class Site:
     digest: str
     zone: ZoneInfo
     _senders_by_name: Mapping[tuple[str, str], Sender] = field(repr=False)
+    fhir: FhirSite = field(default=NO_FHIR, repr=False)
 
     def sender_named(self, application: str, facility: str) -> Sender | None:
         """Return the sender with these MSH-3 and MSH-4; an exact profile goes before one for any facility."""
@@ -125,6 +130,7 @@ def load_site(mappings: Path) -> Site:
         lambda: load_chargemaster(mappings, _destination_names(mappings, destinations)), ChargeMaster({})
     )
     rulebook = tried(lambda: load_rulebook(mappings), None)
+    fhir = tried(lambda: load_fhir(mappings), NO_FHIR)
     if rulebook is not None:
         problems += _unknown_payers(mappings, plans, senders, {profile.name for profile in rulebook.policy.profiles})
     by_name = _by_name(senders, problems)
@@ -141,6 +147,7 @@ def load_site(mappings: Path) -> Site:
         digest=digest_of(mappings),
         zone=ZoneInfo(zone),
         _senders_by_name=by_name,
+        fhir=fhir,
     )
 
 

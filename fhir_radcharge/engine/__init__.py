@@ -10,6 +10,7 @@ from datetime import date, datetime
 from typing import Any
 
 from fhir_radcharge.engine.decisions import Decisions, Opening
+from fhir_radcharge.engine.fhir_intake import FhirIntake, received
 from fhir_radcharge.engine.patients import REMEMBERED_MAX, Patients
 from fhir_radcharge.engine.receive import Intake
 from fhir_radcharge.engine.rooms import Heard, Outcome, Rooms, Send, rooms
@@ -38,6 +39,7 @@ class Engine:
         doors = doors if doors is not None else rooms()
         patients = Patients(ledger, remembered_max)
         self._intake = Intake(ledger, site, clock, doors)
+        self._fhir = FhirIntake(ledger, clock)
         self._work = Work(ledger, site, clock, doors, patients)
         self._sending = Sending(ledger, site, clock, patients, credits_per_hour_max)
         self.decisions = Decisions(ledger, site, clock, doors, patients, self._work.reader, self._sending)
@@ -45,7 +47,7 @@ class Engine:
 
     def receive(self, heard: Sequence[Heard]) -> list[bytes | None]:
         """Store payloads inside the caller's transaction and return their answers, to be given once it is committed."""
-        return self._intake.receive(heard)
+        return received(heard, self._intake.receive, self._fhir.receive)
 
     def work(self, messages_max: int, patients_max: int | None = None) -> int:
         """Read stored messages and compute patients, in one commit; return how much was done, 0 when nothing is left.

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from fhir_radcharge.engine.fhir_reading import is_fhir, opened, said
 from fhir_radcharge.engine.items import Item, clear, hold, item_key, items_of
 from fhir_radcharge.engine.patients import Patients, Saying
 from fhir_radcharge.engine.rooms import Rooms
@@ -13,6 +14,7 @@ from fhir_radcharge.errors import LedgerError, MessageError, RadchargeError
 from fhir_radcharge.ledger import Ledger
 from fhir_radcharge.ledger.codec import event_body, event_content, event_key, revision_order, revision_text
 from fhir_radcharge.model import TreatmentEvent
+from fhir_radcharge.wire.dft import Reading
 
 _PARSED_BYTES_MAX = 1 << 20
 _MARKS_MAX = 500
@@ -72,7 +74,9 @@ class Parsed:
                     "no message tells the patient's identifiers",
                     "let the sender send one of this patient",
                 )
-            self.add(number, parse(self._rooms, self._site, rows[0][0])[2])
+            raw = rows[0][0]
+            fhir = is_fhir(raw)
+            self.add(number, opened(raw, self._site, number) if fhir else parse(self._rooms, self._site, raw)[2])
         return self._kept[number]
 
 
@@ -115,9 +119,8 @@ class Reader:
 
     def _events(self, message: Stored, parked: list[Item]) -> list[Told]:
         try:
-            _, sender, heard = parse(self._rooms, self._site, message.raw)
-            reading = self._rooms.read_dft(heard, sender, self._site, message.number)
-            told = [_told(event, reading.patient, reading.account) for event in reading.events]
+            heard, readings = self._read(message)
+            told = [_told(event, one.patient, one.account) for one in readings for event in one.events]
         except MessageError as problem:
             parked.append(_unreadable(message.number, problem))
             return []
@@ -129,10 +132,17 @@ class Reader:
         except Exception as error:  # noqa: BLE001 -- our own bug in one message must not stop the others
             parked.append(defect(error, message=message.number))
             return []
-        parked += [_unreadable(message.number, problem) for problem in reading.problems]
-        parked += [_notice(message.number, self._ledger.key(reading.patient).hex(), text) for text in reading.notices]
+        for one in readings:
+            parked += [_unreadable(message.number, problem) for problem in one.problems]
+            parked += [_notice(message.number, self._ledger.key(one.patient).hex(), text) for text in one.notices]
         self._parsed.add(message.number, heard)
         return told
+
+    def _read(self, message: Stored) -> tuple[Any, tuple[Reading, ...]]:
+        if is_fhir(message.raw):
+            return said(message.raw, self._site, message.number)
+        _, sender, heard = parse(self._rooms, self._site, message.raw)
+        return heard, (self._rooms.read_dft(heard, sender, self._site, message.number),)
 
     def supply(self, patient: int, event: TreatmentEvent) -> set[int]:
         """Append an event that a person says of a patient whom the books know."""

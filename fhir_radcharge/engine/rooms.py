@@ -10,11 +10,12 @@ from fhir_radcharge.model import PostingKind
 
 
 class Heard(NamedTuple):
-    """One payload as a listener heard it."""
+    """One payload as a listener heard it; `look` is what a FHIR door has seen in it, None for HL7 v2."""
 
     listener: str
     peer: str
     raw: bytes
+    look: Any = None
 
 
 class Send(NamedTuple):
@@ -58,8 +59,9 @@ class Rooms(NamedTuple):
 def rooms() -> Rooms:
     """Return the real rooms."""
     from fhir_radcharge import reconcile
+    from fhir_radcharge.engine.fhir_saying import message_for
     from fhir_radcharge.rules import charging
-    from fhir_radcharge.wire import ack, dft, er7, outbound
+    from fhir_radcharge.wire import ack, dft, er7
 
     return Rooms(
         ack.header,
@@ -69,7 +71,7 @@ def rooms() -> Rooms:
         ack.NO_HEADER,
         er7.read_message,
         dft.read_dft,
-        outbound.message_for,
+        message_for,
         charging.charges_due,
         reconcile.corrections,
         reconcile.line_key,

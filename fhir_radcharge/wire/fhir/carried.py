@@ -40,7 +40,7 @@ def carried_from_body(heard: Heard, event_id: str) -> Carried | None:
             return Carried(
                 patient=patient_of(heard, entry.resource, entry.place),
                 visit=account_of(heard, entry.resource),
-                diagnoses=tuple(dict.fromkeys(_diagnoses(heard, entry.resource))),
+                diagnoses=tuple(dict.fromkeys(diagnoses_of(heard, entry.resource))),
                 message_id=heard.body.identifier,
                 service=session_of(heard, entry.resource) or "",
             )
@@ -51,7 +51,8 @@ def _field(segment: list[str], number: int) -> str:
     return segment[number] if number < len(segment) else ""
 
 
-def _diagnoses(heard: Heard, resource: Node) -> Iterator[str]:
+def diagnoses_of(heard: Heard, resource: Node) -> Iterator[str]:
+    """Yield the diagnosis codes of a resource, of its own reasons and of the conditions that the body carries."""
     for concept in (*resource.get("reasonCode", ()), *resource.get("reason", ())):
         yield from concept_codes(concept.get("concept", concept), _DIAGNOSES)
         found = heard.body.find(concept.get("reference"), resource)

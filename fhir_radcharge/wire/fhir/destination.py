@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from fhir_radcharge.model import Bill
+from fhir_radcharge.wire.destination import OnAmbiguous
 from fhir_radcharge.wire.fhir import own_extensions as own
 from fhir_radcharge.wire.fhir.declared import Declared
 from fhir_radcharge.wire.fhir.schema import Release
@@ -71,10 +72,16 @@ class FhirDestination(Declared):
 
     `style`: `put` one ChargeItem a request, `transaction` a Bundle with Provenance, `oracle` the operations of
     Oracle Health, `redox` a message Bundle. `credit`: `offset` a negative item that names what it takes back,
-    `entered_in_error` the same item with that status, `operation` the destination's own (oracle).
+    `entered_in_error` the same item with that status, `operation` the destination's own (oracle). `read_back`:
+    what was taken is read again, because this receiver leaves out what it does not know and says nothing.
     """
 
     destination: str
+    bills: tuple[Bill, ...] = Field(min_length=1)
+    connections: int = Field(ge=1, le=64)
+    on_ambiguous: OnAmbiguous
+    needs_charge_code: bool
+    read_back: bool
     release: Release
     style: Literal["put", "transaction", "oracle", "redox"]
     credit: Literal["offset", "entered_in_error", "operation"]
@@ -86,3 +93,8 @@ class FhirDestination(Declared):
     oracle: Oracle | None = None
     redox: Redox | None = None
     answers: Mapping[AnswerKey, OutcomeKind]
+
+    @property
+    def name(self) -> str:
+        """The name by which the books, the configuration and the charge master know it."""
+        return self.destination

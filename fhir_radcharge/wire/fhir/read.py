@@ -24,16 +24,23 @@ _ISSUES: Final = {"101": "required", "102": "value", "103": "code-invalid", "200
 
 
 class Entry(NamedTuple):
-    """One proven resource: where it stood, the URL by which the others name it, and what it asks for."""
+    """One proven resource: where it stood, the URL by which the others name it, and what it asks for.
+
+    `number` is its place among the entries, `request` the request element of a batch or transaction.
+    """
 
     place: str
     full_url: str
     method: str
     resource: Resource
+    number: int = 0
+    request: Mapping[str, Any] = {}
 
 
 class Body(NamedTuple):
     """What one request said. `identifier` is the sender's id of the Bundle, empty where there is none.
+
+    `total` counts the entries, those without a resource too.
 
     Entries of a batch, a message or a collection stand for themselves: one that is wrong is in `problems` and
     the others go on.
@@ -46,6 +53,7 @@ class Body(NamedTuple):
     entries: tuple[Entry, ...]
     problems: tuple[MessageError, ...]
     resources: Mapping[str, Resource]
+    total: int = 1
 
     def find(self, reference: Any, base: Resource | None = None) -> Resource | None:
         """Return what a Reference points to inside this body, or None; nothing is fetched."""
@@ -136,8 +144,8 @@ def _bundle(root: Mapping[str, Any], release: Release) -> Body:
         raise found[0]
     identifier = root.get("identifier", {}).get("value", "")
     timestamp = root.get("timestamp", "")
-    wrong = tuple(found[:PROBLEMS_MAX])
-    return Body(release, kind, identifier, timestamp, tuple(entries), wrong, _index(entries))
+    wrong, total = tuple(found[:PROBLEMS_MAX]), len(root.get("entry", ()))
+    return Body(release, kind, identifier, timestamp, tuple(entries), wrong, _index(entries), total)
 
 
 def _entries(root: Mapping[str, Any], release: Release) -> tuple[list[Entry], list[MessageError]]:
@@ -157,7 +165,8 @@ def _entries(root: Mapping[str, Any], release: Release) -> tuple[list[Entry], li
         wrong += _dangling(resource, f"{place}.resource", urls)
         found += wrong
         if not wrong:
-            entries.append(Entry(f"{place}.resource", entry.get("fullUrl", ""), method, resource))
+            asked = entry.get("request", {})
+            entries.append(Entry(f"{place}.resource", entry.get("fullUrl", ""), method, resource, number, asked))
     return entries, found
 
 
