@@ -234,14 +234,13 @@ def _closings(
     return tuple(sorted(found))
 
 
+_BILLED = ("course", "fraction", "guidance", "port_image", "service", "reported")
+"""Kinds of events whose messages carry what a line needs; an examination has no diagnosis and misses none."""
+
+
 def _lacks(kinds: Mapping[str, list[TreatmentEvent]]) -> frozenset[str]:
     """Return what every message of the course lacked and nobody has supplied since."""
-    told = [
-        e.lacks
-        for kind, found in kinds.items()
-        if kind not in ("release", "supplied", "course_closed", "approval")
-        for e in found
-    ]
+    told = [event.lacks for kind in _BILLED for event in kinds.get(kind, ())]
     if not told or not all(told):
         return frozenset()
     supplied = {str(e.facts.get("what")) for e in kinds.get("supplied", ())}
