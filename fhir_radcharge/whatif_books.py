@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from fhir_radcharge.engine.patients import PatientBook
 from fhir_radcharge.engine.reading import Parsed
-from fhir_radcharge.engine.reckoning import Moment, Said, plan
+from fhir_radcharge.engine.reckoning import Moment, Plan, Said, plan
 from fhir_radcharge.engine.rooms import rooms
 from fhir_radcharge.engine.state import cursor, destination_modes, latest_day
 from fhir_radcharge.errors import RadchargeError
@@ -59,6 +59,15 @@ class Foreseen(NamedTuple):
     cause: str
     stands_as: str
     pending: bool
+
+
+class Unsendable(NamedTuple):
+    """A correction that an activation would owe and could not put into a message: it opens a work item instead."""
+
+    patient: int
+    destination: str
+    reason: str
+    note: str
 
 
 class Answers(NamedTuple):
@@ -121,7 +130,7 @@ def compared(
             if span.has(change):
                 say((book.number, change))
         for one in foresight.postings(book, answers):
-            if span.holds(one.day):
+            if isinstance(one, Unsendable) or span.holds(one.day):
                 say(one)
         watch(len(events))
 
@@ -155,16 +164,19 @@ class _Foresight:
         self._modes = destination_modes(self._books, {*base.site.destinations, *draft.site.destinations})
         self._parsed = {id(side): Parsed(self._books, rooms(), side.site) for side in (base, draft)}
 
-    def postings(self, book: PatientBook, answers: Answers) -> Iterator[Foreseen]:
+    def postings(self, book: PatientBook, answers: Answers) -> Iterator[Foreseen | Unsendable]:
         """Yield the postings that an activation would make of a patient, credits and charges in their order."""
         if answers.failed_after or self._is_settled(book, self._draft, answers.after):
             return
-        said = self._said(book, self._draft, answers.after)
+        made = self._plan(book, self._draft, answers.after)
         pending = set()
-        if said and not answers.failed_before and not self._is_settled(book, self._base, answers.before):
-            pending = {one.line.id for one in self._said(book, self._base, answers.before)}
-        for one in said:
+        if made.said and not answers.failed_before and not self._is_settled(book, self._base, answers.before):
+            pending = {one.line.id for one in self._plan(book, self._base, answers.before).said}
+        for one in made.said:
             yield self._foreseen(book, one, one.line.id in pending)
+        for key, item in made.items.items():
+            if item.category == "unsendable" and key not in book.items:
+                yield Unsendable(book.number, item.destination, item.reason, item.note)
 
     def _is_settled(self, book: PatientBook, side: Side, due: Due) -> bool:
         """Tell, without spelling a key, that what stands is what is due: then nothing is to be said.
@@ -186,11 +198,11 @@ class _Foresight:
                 return False
         return True
 
-    def _said(self, book: PatientBook, side: Side, due: Due) -> tuple[Said, ...]:
+    def _plan(self, book: PatientBook, side: Side, due: Due) -> Plan:
         doors = rooms()._replace(charges_due=lambda *_: due)
         made = plan(book, side.site, doors, self._parsed[id(side)], self._modes, self._moment)
         self._parsed[id(side)].trim()
-        return made.said
+        return made
 
     def _foreseen(self, book: PatientBook, one: Said, pending: bool) -> Foreseen:
         line, charge = one.line, one.charge
@@ -238,19 +250,15 @@ class Totals:
     def __init__(self) -> None:
         self.counts: Counter[tuple[str, str, str]] = Counter()
         self.units: Counter[tuple[str, str, str]] = Counter()
+        self.unsendable: Counter[tuple[str, str]] = Counter()
         self.pending = 0
-        self._patients: dict[str, tuple[int, int]] = {}
 
-    def add(self, one: Foreseen) -> None:
-        """Count a posting."""
+    def add(self, one: Foreseen | Unsendable) -> None:
+        """Count a posting, or one that could not be made."""
+        if isinstance(one, Unsendable):
+            self.unsendable[one.destination, one.reason] += 1
+            return
         key = (one.destination, one.kind, one.stands_as)
         self.counts[key] += 1
         self.units[key] += one.units
         self.pending += one.pending
-        count, last = self._patients.get(one.destination, (0, 0))
-        if one.patient != last:
-            self._patients[one.destination] = (count + 1, one.patient)
-
-    def patients(self, destination: str) -> int:
-        """Return how many patients have postings at a destination."""
-        return self._patients.get(destination, (0, 0))[0]

@@ -45,6 +45,10 @@ def page(title: Title, tally: Tally, totals: Totals) -> str:
                                        total_rows(totals), ["postings", "units"]))  # fmt: skip
         if totals.pending:
             parts.append(report_page.note(f"{totals.pending:,} of these are due under the tables of today too."))
+    if totals.unsendable:
+        parts.append(report_page.table("Corrections that could not be put into a message",
+                                       ["destination", "reason", "corrections"], unsendable_rows(totals),
+                                       ["corrections"]))  # fmt: skip
     if tally.flags or tally.failed:
         counts = ["raised", "gone"]
         parts.append(report_page.table("Work items", ["reason", *counts], flag_rows(tally), counts))
@@ -130,6 +134,11 @@ def row_rows(tally: Tally) -> list[tuple[object, ...]]:
 def total_rows(totals: Totals) -> list[tuple[str, str, str, int, int]]:
     """Return the corrections by destination, kind and what became of the charge."""
     return [(*key, count, totals.units[key]) for key, count in sorted(totals.counts.items())]
+
+
+def unsendable_rows(totals: Totals) -> list[tuple[str, str, int]]:
+    """Return how many corrections each destination could not be told, and why."""
+    return [(*key, count) for key, count in sorted(totals.unsendable.items())]
 
 
 def flag_rows(tally: Tally) -> list[tuple[str, int, int]]:

@@ -3,6 +3,7 @@
 from collections import Counter
 from datetime import date
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from report_kit import Office, copied, draft, shipped, simulated
@@ -14,7 +15,7 @@ from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.site import Site, load_site
 from fhir_radcharge.site_edits import site_edits
 from fhir_radcharge.whatif import Change, Span, Tally
-from fhir_radcharge.whatif_books import Comparer, Foreseen, Side, compared, waits
+from fhir_radcharge.whatif_books import Comparer, Foreseen, Side, Unsendable, compared, waits
 
 SITE = shipped()
 ALWAYS = Span()
@@ -29,7 +30,11 @@ PLACE = ("rules/claims.yaml", "global: none,             facility: hospital, pro
          "global: none,             facility: hospital, professional: none")  # fmt: skip
 RARE = ("rules/level_codes.yaml", 'level: ["2", "3"],        code: "77402"', 'level: ["2", "3"],        code: "77407"')
 
-DRAFTS = {"level": LEVEL, "hold": HOLD, "count": PHYSICS, "claim": PLACE, "rare": RARE}
+NEEDED = ("destinations/facility_biller.yaml", "needs_charge_code: false", "needs_charge_code: true")
+NO_ROW = ("chargemaster/demo.csv", "facility_biller,77407,", "facility_biller,77499,")
+
+DRAFTS = {"level": [LEVEL], "hold": [HOLD], "count": [PHYSICS], "claim": [PLACE], "rare": [RARE],
+          "needed": [NEEDED, NO_ROW]}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -52,27 +57,38 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def found_under(path: Path, other: Site, span: Span = ALWAYS) -> tuple[Tally, list[Change], list[Foreseen]]:
-    tally, changes, postings = Tally(), [], []
+class Found(NamedTuple):
+    """What a comparison told: its sums, the changed lines, the foreseen postings, and those that cannot be said."""
 
-    def say(found: object) -> None:
-        if isinstance(found, Foreseen):
-            postings.append(found)
+    tally: Tally
+    changes: list[Change]
+    postings: list[Foreseen]
+    unsendable: list[Unsendable]
+
+
+def found_under(path: Path, other: Site, span: Span = ALWAYS) -> Found:
+    found = Found(Tally(), [], [], [])
+
+    def say(one: Any) -> None:
+        if isinstance(one, Foreseen):
+            found.postings.append(one)
+        elif isinstance(one, Unsendable):
+            found.unsendable.append(one)
         else:
-            changes.append(found[1])
+            found.changes.append(one[1])
 
     connection = reader(path)
-    compared(connection, Side(SITE, site_edits(SITE, None)), Side(other, site_edits(other, None)), span, tally, say,
-             lambda _: None)  # fmt: skip
+    compared(connection, Side(SITE, site_edits(SITE, None)), Side(other, site_edits(other, None)), span, found.tally,
+             say, lambda _: None)  # fmt: skip
     connection.close()
-    return tally, changes, postings
+    return found
 
 
 @pytest.mark.parametrize("name", DRAFTS)
 def test_an_activation_sends_exactly_what_the_dry_run_showed(ledger: Path, tmp_path: Path, name: str) -> None:
-    other = load_site(draft(tmp_path, DRAFTS[name]))
+    other = load_site(draft(tmp_path, *DRAFTS[name]))
     path = copied(ledger, tmp_path)
-    _, _, foreseen = found_under(path, other)
+    _, _, foreseen, unsendable = found_under(path, other)
 
     office = Office(path, other)
     ((before,),) = office.ledger.read("select max(number) from posting")
@@ -83,21 +99,26 @@ def test_an_activation_sends_exactly_what_the_dry_run_showed(ledger: Path, tmp_p
         " units, credits, cause from posting where number > ? order by number",
         (before,),
     )
+    opened = office.ledger.read(
+        "select patient, destination, reason, note from open_item where category = 'unsendable' order by patient, key"
+    )
     office.close()
 
+    assert sorted(unsendable) == sorted(opened)
+    assert bool(opened) == (name == "needed")
     assert [(*one[:9], one.day.isoformat(), *one[10:13]) for one in foreseen] == sent
-    assert bool(sent) == (name != "rare")
+    assert bool(sent) == (name not in ("rare", "needed"))
 
 
 def test_the_dry_run_of_the_same_tables_shows_nothing(ledger: Path) -> None:
-    tally, changes, foreseen = found_under(ledger, SITE)
+    tally, changes, foreseen, _ = found_under(ledger, SITE)
 
     assert (tally.changed, changes, foreseen, tally.flags) == (0, [], [], Counter())
     assert tally.recomputed == 0
 
 
 def test_what_becomes_of_a_credited_charge_is_what_the_books_say(ledger: Path, tmp_path: Path) -> None:
-    _, _, foreseen = found_under(ledger, load_site(draft(tmp_path, LEVEL)))
+    _, _, foreseen, _ = found_under(ledger, load_site(draft(tmp_path, LEVEL)))
     connection = reader(ledger)
     words = {None: "accepted", 0: "queued", 1: "sent", 2: "unanswered", 3: "blocked"}
     states = {name: words[state] for name, state in connection.execute(
@@ -110,7 +131,7 @@ def test_what_becomes_of_a_credited_charge_is_what_the_books_say(ledger: Path, t
 
 
 def test_a_changed_row_is_one_group_whose_sums_are_the_units_of_its_code(ledger: Path, tmp_path: Path) -> None:
-    tally, changes, _ = found_under(ledger, load_site(draft(tmp_path, LEVEL)))
+    tally, changes, _, _ = found_under(ledger, load_site(draft(tmp_path, LEVEL)))
     connection = reader(ledger)
     units: Counter[tuple[str, str]] = Counter()
     for book in books(connection):
@@ -128,7 +149,7 @@ def test_a_changed_row_is_one_group_whose_sums_are_the_units_of_its_code(ledger:
 
 
 def test_a_row_that_holds_shows_its_lines_as_held_and_credits_them(ledger: Path, tmp_path: Path) -> None:
-    tally, changes, foreseen = found_under(ledger, load_site(draft(tmp_path, HOLD)))
+    tally, changes, foreseen, _ = found_under(ledger, load_site(draft(tmp_path, HOLD)))
 
     assert {change.effect for change in changes} >= {"held"}
     assert all(change.reason == "level_conflict" for change in changes if change.effect == "held")
@@ -139,8 +160,8 @@ def test_a_row_that_holds_shows_its_lines_as_held_and_credits_them(ledger: Path,
 def test_dates_of_service_bound_what_is_shown(ledger: Path, tmp_path: Path) -> None:
     other = load_site(draft(tmp_path, LEVEL))
     span = Span(date(2026, 1, 12), date(2026, 1, 16))
-    _, whole, all_postings = found_under(ledger, other)
-    tally, changes, postings = found_under(ledger, other, span)
+    _, whole, all_postings, _ = found_under(ledger, other)
+    tally, changes, postings, _ = found_under(ledger, other, span)
 
     assert changes == [c for c in whole if date(2026, 1, 12) <= c.line.day <= date(2026, 1, 16)] != []
     assert postings == [p for p in all_postings if date(2026, 1, 12) <= p.day <= date(2026, 1, 16)]
@@ -149,7 +170,7 @@ def test_dates_of_service_bound_what_is_shown(ledger: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", DRAFTS)
 def test_what_is_not_computed_twice_would_have_been_the_same(ledger: Path, tmp_path: Path, name: str) -> None:
-    other = load_site(draft(tmp_path, DRAFTS[name]))
+    other = load_site(draft(tmp_path, *DRAFTS[name]))
     comparer = Comparer(Side(SITE, None), Side(other, None))
     connection = reader(ledger)
     as_of = waits(connection).as_of

@@ -12,26 +12,23 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import TextColumn
 
 from fhir_radcharge import archive, whatif_page
-from fhir_radcharge.cli.shared import (
-    config_option,
-    console,
-    found_config,
-    found_mappings,
-    json_option,
-    say_json,
-    say_table,
-)
-from fhir_radcharge.errors import ConfigError
-from fhir_radcharge.ledger import reader
+from fhir_radcharge.cli.bars import bar
+from fhir_radcharge.cli.explain import opened
+from fhir_radcharge.cli.shared import config_option, found_config, found_mappings, json_option, say_json, say_table
+from fhir_radcharge.config import Config
+from fhir_radcharge.csv_cells import cells
+from fhir_radcharge.errors import ConfigError, LedgerError
+from fhir_radcharge.gateway.doors import as_configured
 from fhir_radcharge.recoding import Hearing
+from fhir_radcharge.serving import official_db
 from fhir_radcharge.site import load_site
 from fhir_radcharge.site_edits import site_edits
 from fhir_radcharge.whatif import EFFECTS, Change, Span, Tally
 from fhir_radcharge.whatif_archive import of_archive, of_cases, tallied
-from fhir_radcharge.whatif_books import Foreseen, Side, Totals, compared, waits
+from fhir_radcharge.whatif_books import Foreseen, Side, Totals, Unsendable, compared, waits
 
 GROUPS_SHOWN = 12
 FORESEEN_IN_JSON = 10_000
@@ -40,6 +37,7 @@ COLUMNS = ("what", "patient", "effect", "bill", "course", "code_before", "units_
            "destination", "kind", "posting", "credits", "cause", "charge_was", "pending")  # fmt: skip
 
 _PATH = click.Path(exists=True, path_type=Path)
+_FILE = click.Path(path_type=Path)
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
@@ -52,7 +50,7 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 @click.option("--cases", type=_PATH, multiple=True, help="Compare over case files instead of the books.")
 @click.option("--archive", "archives", type=_PATH, multiple=True, help="Compare over archived messages instead.")
 @click.option("--as-of", type=_DAY, help="The last facility date that has come, for --archive.")
-@click.option("--official", type=click.Path(path_type=Path), help="The imported official tables.")
+@click.option("--official", type=_FILE, help="The imported official tables; else those beside the books.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write a page without patients, for a committee.")
 @click.option("--csv", "csv_path", type=click.Path(path_type=Path), help="Write every line and correction as CSV.")
 @json_option
@@ -100,16 +98,19 @@ class _Told:
             if len(self.foreseen) < FORESEEN_IN_JSON:
                 self.foreseen.append(found)
             row = _posting_cells(found)
+        elif isinstance(found, Unsendable):
+            self.totals.add(found)
+            row = _unsendable_cells(found)
         else:
             row = _change_cells(*found)
         if self._writer is not None:
-            self._writer.writerow(row)
+            self._writer.writerow(cells(row))
 
     @property
     def differs(self) -> bool:
         """Whether anything would be other than it is."""
         tally = self.tally
-        return bool(tally.changed or tally.flags or tally.failed or self.totals.counts)
+        return bool(tally.changed or tally.flags or tally.failed or self.totals.counts or self.totals.unsendable)
 
 
 def _change_cells(patient: Any, change: Change) -> list[Any]:
@@ -129,11 +130,17 @@ def _posting_cells(one: Foreseen) -> list[Any]:
             one.stands_as, "yes" if one.pending else ""]  # fmt: skip
 
 
+def _unsendable_cells(one: Unsendable) -> list[Any]:
+    return ["unsendable", one.patient, *[""] * 13, one.reason, one.destination, *[""] * 6]
+
+
 # -- where the events come from --------------------------------------------------------------------------------
 
 
-def _side(mappings: Path, official: Path | None) -> Side:
+def _side(mappings: Path, official: Path | None, config: Config | None = None) -> Side:
     site = load_site(mappings)
+    if config is not None:
+        site, official = as_configured(site, config), official or official_db(config)
     return Side(site, site_edits(site, official))
 
 
@@ -142,21 +149,16 @@ def _over_books(told: _Told, rules: Path, config_path: Path | None, mappings: Pa
     config = found_config(config_path)
     path = Path(config.store.path)
     if not path.exists():
-        raise ConfigError(f"{path.name}: there are no books yet; compare with --archive or --cases")
-    base, draft = _side(mappings or Path(config.rules.mappings), official), _side(rules, official)
-    connection = reader(path)
-    try:
+        raise LedgerError(f"{path.name}: there are no books yet; compare with --archive or --cases")
+    base, draft = (_side(folder, official, config) for folder in (mappings or Path(config.rules.mappings), rules))
+    with opened(config) as connection:
         now = waits(connection)
         ((total,),) = connection.execute("select count(*) from event")
         # What is read once and kept need not be looked at by the collector again and again.
         gc.freeze()
         gc.set_threshold(50_000, 20, 50)
-        with _progress(quiet) as progress:
-            task = progress.add_task("", total=total, count=0)
-            compared(connection, base, draft, span, told.tally, told.say,
-                     lambda seen: progress.update(task, advance=seen, count=told.tally.events))  # fmt: skip
-    finally:
-        connection.close()
+        with _Watch(total, "events", quiet) as watch:
+            compared(connection, base, draft, span, told.tally, told.say, watch.seen)
     warnings = []
     if now.active != base.site.digest:
         warnings.append("the site's folder is not what was activated last, so 'before' is the folder; the corrections"
@@ -176,17 +178,13 @@ def _without_books(told: _Told, rules: Path, mappings: Path | None, cases: tuple
         paths = archive.files(cases)
         tallied(of_cases(paths, base, draft), base, draft, span, told.tally, told.say)
         return _title(base, draft, f"{told.tally.patients:,} runs of cases", span, [])
-    with tempfile.TemporaryDirectory(prefix="radcharge-") as folder, _progress(quiet) as progress:
+    size = archive.size(archives)
+    with tempfile.TemporaryDirectory(prefix="radcharge-") as folder, _Watch(size, "bytes", quiet) as watch:
         hearings = []
         for name, side in (("before", base), ("after", draft)):
             (Path(folder) / name).mkdir()
             hearings.append(Hearing(side.site, Path(folder) / name))
-        task = progress.add_task("", total=archive.size(archives), count=0)
-
-        def watch(seen: int) -> None:
-            progress.update(task, advance=seen, count=hearings[0].counts["events"])
-
-        for file, entry in archive.messages(archives, watch):
+        for file, entry in archive.messages(archives, watch.seen):
             if entry.problem is None:
                 for hearing in hearings:
                     hearing.hear(file, entry.number, entry.raw)
@@ -197,10 +195,32 @@ def _without_books(told: _Told, rules: Path, mappings: Path | None, cases: tuple
     return _title(base, draft, f"an archive of {hearings[0].counts['messages']:,} messages", span, warnings)
 
 
-def _progress(quiet: bool) -> Progress:
-    columns = (TextColumn("comparing; nothing is sent"), BarColumn(), TextColumn("{task.percentage:.0f} %"),
-               TextColumn("{task.fields[count]:,} events"), TimeRemainingColumn())  # fmt: skip
-    return Progress(*columns, console=console(), transient=True, disable=quiet, refresh_per_second=4)
+class _Watch:
+    """Shows how far a comparison is: a bar, or where no terminal watches a plain line every ten seconds."""
+
+    def __init__(self, total: int, what: str, quiet: bool) -> None:
+        self._total, self._what, self._quiet = total, what, quiet
+        self._done = 0
+        self._started = self._told = time.monotonic()
+        self._bar = bar(TextColumn("{task.percentage:.0f} %"), TextColumn("{task.fields[rate]}"), quiet=quiet)
+        self._task = self._bar.add_task("comparing; nothing is sent", total=total, rate="")
+
+    def __enter__(self) -> _Watch:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def seen(self, count: int) -> None:
+        """Go on by some events, or bytes."""
+        self._done += count
+        now = time.monotonic()
+        rate = f"{self._done / max(now - self._started, 1e-9):,.0f} {self._what}/s"
+        self._bar.update(self._task, advance=count, rate=rate)
+        if self._bar.disable and not self._quiet and now - self._told >= 10:
+            self._told = now
+            click.echo(f"comparing; nothing is sent: {self._done:,} of {self._total:,} {self._what}, {rate}", err=True)
 
 
 def _title(base: Side, draft: Side, source: str, span: Span, warnings: list[str]) -> whatif_page.Title:
@@ -241,6 +261,8 @@ def _say(title: whatif_page.Title, told: _Told, seconds: float) -> None:
                   "units"], whatif_page.total_rows(told.totals), ["postings", "units"])  # fmt: skip
         if told.totals.pending:
             click.echo(f"{told.totals.pending:,} of these are due under the tables of today too")
+    for destination, reason, count in whatif_page.unsendable_rows(told.totals):
+        click.echo(f"{count:,} corrections to {destination} could not be put into a message: {reason}")
     click.echo(f"\n{tally.events:,} events, {tally.patients:,} patients; {seconds:.1f} s, "
                f"{tally.events / max(seconds, 1e-9):,.0f} a second. Nothing was sent.")  # fmt: skip
 
@@ -261,6 +283,7 @@ def _say_json(title: whatif_page.Title, told: _Told) -> None:
         "flags": whatif_page.flag_rows(tally), "failed": whatif_page.failed_rows(tally),
         "corrections": [one._asdict() for one in told.foreseen],
         "corrections_left_out": postings - len(told.foreseen), "pending": told.totals.pending,
+        "unsendable": whatif_page.unsendable_rows(told.totals),
         "corrections_by": [dict(zip(("destination", "kind", "charge_was", "postings", "units"), row, strict=True))
                            for row in whatif_page.total_rows(told.totals)],
     })  # fmt: skip

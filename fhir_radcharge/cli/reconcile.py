@@ -12,16 +12,18 @@ from typing import Any
 import click
 
 from fhir_radcharge import reconciliation_page
+from fhir_radcharge.cli.explain import opened
 from fhir_radcharge.cli.shared import config_option, found_config, json_option, say_json, say_table, utc_now
+from fhir_radcharge.csv_cells import cells
 from fhir_radcharge.errors import ConfigError
-from fhir_radcharge.ledger import reader
 from fhir_radcharge.reconciliation import Reconciliation, reconciled
 from fhir_radcharge.reconciliation_account import STATES, Entry, as_row
 from fhir_radcharge.reconciliation_waits import figures
-from fhir_radcharge.site import load_site
+from fhir_radcharge.serving import official_db, site_of
 from fhir_radcharge.site_edits import site_edits
 
 SHOWN = 40
+_FILE = click.Path(path_type=Path)
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
@@ -30,7 +32,7 @@ _DAY = click.DateTime(["%Y-%m-%d"])
 @click.option("--date", "day", help="One date of treatment: yyyy-mm-dd, today, or yesterday (the default).")
 @click.option("--from", "first", type=_DAY, help="The first date of treatment.")
 @click.option("--to", "last", type=_DAY, help="The last date of treatment.")
-@click.option("--official", type=click.Path(path_type=Path), help="The imported official tables.")
+@click.option("--official", type=_FILE, help="The imported official tables; else those beside the books.")
 @click.option("--csv", "csv_path", type=click.Path(path_type=Path), help="Write every fraction, a row for each bill.")
 @click.option("--html", type=click.Path(path_type=Path), help="Write a page to read and to print.")
 @json_option
@@ -38,20 +40,14 @@ def reconcile(config_path: Path | None, day: str | None, first: Any, last: Any, 
               csv_path: Path | None, html: Path | None, as_json: bool) -> None:  # fmt: skip
     """Compare the fractions delivered with what was charged and accepted; exit 1 if anything is to be looked at."""
     config = found_config(config_path)
-    path = Path(config.store.path)
-    if not path.exists():
-        raise ConfigError(f"{path.name}: there are no books yet; start the engine first")
-    site = load_site(Path(config.rules.mappings))
+    site = site_of(config)
+    edits = site_edits(site, official or official_db(config))
     now = utc_now()
     start, end = _dates(day, first, last, site.today(now))
     since = end - timedelta(days=reconciliation_page.DAYS - 1) if html else None
-    connection = reader(path)
-    try:
-        with ExitStack() as files:
-            write = _writer(files, csv_path)
-            found = reconciled(connection, site, site_edits(site, official), start, end, now, since, write)
-    finally:
-        connection.close()
+    with ExitStack() as files:
+        connection = files.enter_context(opened(config))
+        found = reconciled(connection, site, edits, start, end, now, since, _writer(files, csv_path))
     if html:
         html.write_text(reconciliation_page.page(found, config.site.name, str(site.zone)), encoding="utf-8")
     if as_json:
@@ -83,9 +79,9 @@ def _dates(day: str | None, first: datetime | None, last: datetime | None, today
 def _writer(files: ExitStack, path: Path | None) -> Any:
     if path is None:
         return lambda _: None
-    writer = csv.DictWriter(files.enter_context(path.open("w", encoding="utf-8", newline="")), Entry._fields)
-    writer.writeheader()
-    return lambda entry: writer.writerow(as_row(entry))
+    writer = csv.writer(files.enter_context(path.open("w", encoding="utf-8", newline="")))
+    writer.writerow(Entry._fields)
+    return lambda entry: writer.writerow(cells(entry))
 
 
 def _say(found: Reconciliation) -> None:
