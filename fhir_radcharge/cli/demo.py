@@ -31,7 +31,7 @@ FOLDER = Path("var/demo")
 DIALECTS = ("mosaiq_like", "aria_like", "plain")
 BILLERS = ("global_biller", "facility_biller", "professional_biller")
 QUIET_S, PATIENCE_S = 0.6, 60.0
-AS_OF = date(2026, 12, 31)
+AS_OF = date(2026, 3, 31)
 
 _TOML = """# Written by `fhir-radcharge demo`: invented patients, throw-away books.
 [site]
