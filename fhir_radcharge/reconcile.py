@@ -15,7 +15,10 @@ ID_LENGTH = 12
 
 
 def line_key(said: Charge | Standing) -> str:
-    """Return what a line is, as text that never changes: two lines with one key are one line with more units."""
+    """Return what a line is, as text that never changes: two lines with one key are one line with more units.
+
+    Which counted unit it is plays no part: a unit that takes the date of another is the same line to a biller.
+    """
     return "|".join(
         (
             said.bill,
@@ -27,7 +30,6 @@ def line_key(said: Charge | Standing) -> str:
             said.place_of_service,
             said.provider or "",
             "packaged" if said.packaged else "",
-            said.slot,
         )
     )
 
@@ -78,6 +80,8 @@ def corrections(
 
 
 _Identity = tuple[Any, ...]
+_OWN = 9
+"""Fields of an identity without the account."""
 
 
 class _Known:
@@ -87,12 +91,12 @@ class _Known:
         self._accounts = accounts
 
     def of_charge(self, charge: Charge) -> _Identity:
-        # bill, course, code, modifiers, day, end; place, provider, packaged; slot: slices, because this is hot.
-        own = (*charge[:6], *charge[7:10], charge.slot)
+        # bill, course, code, modifiers, day, end; place, provider, packaged: slices, because this is hot.
+        own = (*charge[:6], *charge[7:10])
         return own if self._accounts is None else (*own, self._accounts.get(charge.dated_by, ""))
 
     def of_standing(self, said: Standing) -> _Identity:
-        own = (*said[1:7], *said[8:12])
+        own = (*said[1:7], *said[8:11])
         return own if self._accounts is None else (*own, said.account)
 
 
@@ -116,24 +120,25 @@ class _Because:
         self._gone_slots = {
             said.slot for key, says in stands.items() if key not in wanted for said in says if said.slot
         }
-        self._keys_due = {key[:10] for key in wanted}
-        self._keys_gone = {key[:10] for key in stands if key not in wanted}
+        self._lines_due = {key[:_OWN] for key in wanted}
+        self._lines_gone = {key[:_OWN] for key in stands if key not in wanted}
 
     def credit(self, key: _Identity) -> str:
         if key in self._wanted:
             return "units"
         if key in self._held:
             return "held"
-        if len(key) > 10 and key[:10] in self._keys_due:
+        if len(key) > _OWN and key[:_OWN] in self._lines_due:
             return "account"
-        return "moved" if key[9] and key[9] in self._due_slots else "gone"
+        return "moved" if any(said.slot and said.slot in self._due_slots for said in self._stands[key]) else "gone"
 
     def charge(self, key: _Identity) -> str:
         if key in self._stands:
             return "units"
-        if len(key) > 10 and key[:10] in self._keys_gone:
+        if len(key) > _OWN and key[:_OWN] in self._lines_gone:
             return "account"
-        return "moved" if key[9] and key[9] in self._gone_slots else "new"
+        slot = self._wanted[key][0].slot
+        return "moved" if slot and slot in self._gone_slots else "new"
 
 
 def _wanted(

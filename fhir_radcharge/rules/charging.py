@@ -195,9 +195,6 @@ def _look_ahead(course: Course, as_of: date | None, flags: list[Flag], wakes: li
         gap = as_of
     if gap is not None:
         flags.append(Flag("course_gap", course.id, None, ()))
-    if open_still:
-        wakes.extend(
-            day
-            for day in (course.grace_from, days[-1] + review)
-            if day is not None and (as_of is None or day > as_of)
-        )
+    # A course that a message has closed may still reach its grace day, and its remainder then counts later sessions.
+    coming = [course.grace_from, days[-1] + review if open_still else None]
+    wakes.extend(day for day in coming if day is not None and (as_of is None or day > as_of))

@@ -79,10 +79,9 @@ def _key(facts: Mapping[str, Any]) -> tuple[Any, ...]:
 def _about_course(course: Course, session: Session, place_in_course: int) -> tuple[tuple[str, Any], ...]:
     technique = str(session.parts[0].facts.get("technique", ""))
     family = technique[:3]
+    # A held session counts for nothing, here too.
     given = sum(
-        1
-        for s in (*course.sessions, *course.held)
-        if any(str(p.facts.get("technique", ""))[:3] == family for p in s.parts)
+        1 for s in course.sessions if any(str(p.facts.get("technique", ""))[:3] == family for p in s.parts)
     )
     known = max(given, course.prescribed or 0)
     if known > SBRT_MAX:
