@@ -21,11 +21,14 @@ from fhir_radcharge.config_values import (
     Folder,
     Name,
     Names,
+    OnWeb,
     Place,
     Seconds,
     SecretFile,
     Size,
+    Target,
     TimeZone,
+    Web,
     near,
 )
 from fhir_radcharge.errors import ConfigError
@@ -106,11 +109,51 @@ class Listen(Section):
     limits: Annotated[ListenLimits, Field(description="a table of limits")] = ListenLimits()
 
 
+class FhirLimits(Section):
+    """What a FHIR listener grants a peer."""
+
+    body: Annotated[Size, Field(le=4 * 1024**2)] = Field(default=4 * 1024**2, description='a size up to "4MiB"')
+    body_s: Seconds = Field(default=30.0, description="seconds from the first to the last byte of a body")
+    header_s: Seconds = Field(default=10.0, description="seconds that a header may take")
+    idle_s: Seconds = Field(default=60.0, description="seconds after which a silent connection is closed")
+    connections: int = Field(default=1_000, ge=1, description="how many connections this listener takes")
+    connections_per_peer: int = Field(
+        default=64, ge=1, description="how many connections it takes from one address"
+    )
+
+
+class FhirListen(Section):
+    """One FHIR listener: what is posted there was sent by one sender."""
+
+    name: Name = Field(description='a short name such as "rv-fhir"')
+    bind: At = Field(description='an address such as "127.0.0.1:8080"')
+    sender: Name = Field(description="the name of a FHIR sender profile")
+    token: SecretFile | None = Field(
+        default=None, description="a file with the token that senders show, mode 600"
+    )
+    tls: ListenTLS | None = Field(default=None, description="a table with cert and key")
+    allow_plaintext: str | None = Field(default=None, min_length=8, description="a sentence that says why")
+    limits: Annotated[FhirLimits, Field(description="a table of limits")] = FhirLimits()
+
+
+class SmartSection(Section):
+    """How a link gets its tokens (SMART Backend Services)."""
+
+    token_url: OnWeb = Field(description='an address such as "https://auth.example.org/token"')
+    client_id: str = Field(min_length=1, description="the name under which the destination knows us")
+    key: SecretFile = Field(description="a file with our private key (PEM), mode 600")
+    key_id: str = Field(min_length=1, description="the name of that key in the key set that we published")
+    algorithm: Literal["RS384", "ES384"] = Field(description='"RS384" or "ES384"')
+    scope: str = Field(min_length=1, description='scopes such as "system/ChargeItem.cru"')
+
+
 class SendTo(Section):
-    """One MLLP link to a destination."""
+    """One link to a destination: MLLP to an address, FHIR to the base of a server."""
 
     name: Name = Field(description="the name of a destination profile")
-    to: At = Field(description='an address such as "ifc.example.org:6661"')
+    to: Target = Field(
+        description='an address such as "ifc.example.org:6661", or a base such as "https://fhir.example.org/r4"'
+    )
     connections: int | None = Field(default=None, ge=1, le=64, description="how many connections, 1 to 64")
     timeout_s: Seconds = Field(default=30.0, description="seconds to wait for an answer")
     retry_cap_s: Seconds = Field(
@@ -120,6 +163,7 @@ class SendTo(Section):
         default=None, description='"hold", "resend" or "query"'
     )
     tls: SendTLS | None = Field(default=None, description="a table with ca, cert and key, each optional")
+    smart: SmartSection | None = Field(default=None, description="a table for tokens of a FHIR server")
     allow_plaintext: str | None = Field(default=None, min_length=8, description="a sentence that says why")
 
 
@@ -161,6 +205,9 @@ class Config(Section):
     listen: Annotated[tuple[Listen, ...], Field(strict=False)] = Field(
         default=(), description="a list of listeners"
     )
+    fhir_listen: Annotated[tuple[FhirListen, ...], Field(strict=False)] = Field(
+        default=(), description="a list of FHIR listeners"
+    )
     send: Annotated[tuple[SendTo, ...], Field(strict=False)] = Field(
         default=(), description="a list of links"
     )
@@ -190,23 +237,43 @@ def load(path: Path) -> Config:
 
 def _contradictions(config: Config) -> Iterator[str]:
     """Yield what is wrong only in view of another key."""
-    if not config.listen and not config.send:
-        yield "listen: there is neither a listener nor a link; add [[listen]] or [[send]]"
-    yield from _twice("listen", [one.name for one in config.listen])
+    doors = [(f"{kind}[{one.name}]", one) for kind, one in _doors(config)]
+    if not doors and not config.send:
+        yield "listen: there is neither a listener nor a link; add [[listen]], [[fhir_listen]] or [[send]]"
+    yield from _twice("listen", [one.name for _, one in doors])
     yield from _twice("send", [one.name for one in config.send])
-    binds = [one.bind for one in config.listen if one.bind.port]
-    for listen in config.listen:
-        if binds.count(listen.bind) > 1:
-            yield f"listen[{listen.name}].bind: is used twice; give each its own port"
-        yield from _plaintext(f"listen[{listen.name}]", listen.bind, listen.tls, listen.allow_plaintext)
-        if listen.tls and listen.tls.client_names and not listen.tls.client_ca:
-            yield f"listen[{listen.name}].tls.client_names: nothing vouches for names; add client_ca"
+    binds = [one.bind for _, one in doors if one.bind.port]
+    for key, door in doors:
+        if binds.count(door.bind) > 1:
+            yield f"{key}.bind: is used twice; give each its own port"
+        yield from _plaintext(key, door.bind, door.tls, door.allow_plaintext)
+        if door.tls and door.tls.client_names and not door.tls.client_ca:
+            yield f"{key}.tls.client_names: nothing vouches for names; add client_ca"
     for send in config.send:
-        yield from _plaintext(f"send[{send.name}]", send.to, send.tls, send.allow_plaintext)
+        yield from _in_the_clear(send)
         if not send.to.port:
             yield f"send[{send.name}].to: port 0 is nowhere; write the destination's port"
         if send.tls and bool(send.tls.cert) != bool(send.tls.key):
             yield f"send[{send.name}].tls: cert and key belong together; write both or neither"
+
+
+def _doors(config: Config) -> list[tuple[str, Listen | FhirListen]]:
+    return [*(("listen", one) for one in config.listen), *(("fhir_listen", one) for one in config.fhir_listen)]
+
+
+def _in_the_clear(send: SendTo) -> Iterator[str]:
+    """Yield what would cross a network readable by all: patient data, or a signed request for a token."""
+    key = f"send[{send.name}]"
+    if isinstance(send.to, Address):
+        yield from _plaintext(key, send.to, send.tls, send.allow_plaintext)
+        if send.smart is not None:
+            yield f"{key}.smart: tokens are for FHIR; write the base of a FHIR server into to, or remove it"
+    elif send.to.scheme != "https":
+        if send.tls is not None:
+            yield f"{key}.tls: the address begins with http; write https, or remove the table"
+        yield from _plaintext(key, send.to, None, send.allow_plaintext)
+    if send.smart is not None and send.smart.token_url.scheme != "https" and not send.smart.token_url.loopback:
+        yield f"{key}.smart.token_url: a token would cross the network in the clear; write https"
 
 
 def _twice(kind: str, names: list[str]) -> Iterator[str]:
@@ -214,7 +281,7 @@ def _twice(kind: str, names: list[str]) -> Iterator[str]:
         yield f"{kind}[{name}].name: is used twice; give each its own name"
 
 
-def _plaintext(key: str, address: Address, tls: Section | None, reason: str | None) -> Iterator[str]:
+def _plaintext(key: str, address: Address | Web, tls: Section | None, reason: str | None) -> Iterator[str]:
     # HL7 over plain TCP shows and lets change every message to whoever sits between; loopback has no between.
     if not (address.loopback or tls or reason):
         yield (

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, ValidationInfo
@@ -30,6 +31,43 @@ class Address(NamedTuple):
             return ip_address(self.host).is_loopback
         except ValueError:
             return False
+
+
+class Web(NamedTuple):
+    """A place on the web: the base of a FHIR server, or where tokens are given."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+
+    @property
+    def loopback(self) -> bool:
+        """Tell whether only this machine can be at the other end."""
+        return Address(self.host, self.port).loopback
+
+    @property
+    def url(self) -> str:
+        """The address without a slash at its end."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{self.scheme}://{host}:{self.port}{self.path}"
+
+
+def _web(value: Any) -> Web:
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else None
+        port = parts.port if parts is not None else None
+    except ValueError:
+        parts = port = None
+    good = parts is not None and parts.scheme in ("http", "https") and parts.hostname
+    if parts is None or not good or parts.query or parts.fragment or parts.username or parts.password:
+        raise ValueError("is not an address of the web without query and credentials")
+    return Web(parts.scheme, parts.hostname or "", port or (443 if parts.scheme == "https" else 80),
+               parts.path.rstrip("/"))  # fmt: skip
+
+
+def _target(value: Any) -> Address | Web:
+    return _web(value) if isinstance(value, str) and "://" in value else _address(value)
 
 
 def _address(value: Any) -> Address:
@@ -95,6 +133,8 @@ File = Annotated[Path, BeforeValidator(_path), AfterValidator(_file)]
 SecretFile = Annotated[Path, BeforeValidator(_path), AfterValidator(_secret)]
 Folder = Annotated[Path, BeforeValidator(_path), AfterValidator(_folder)]
 At = Annotated[Address, PlainValidator(_address)]
+OnWeb = Annotated[Web, PlainValidator(_web)]
+Target = Annotated[Address | Web, PlainValidator(_target)]
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Names = Annotated[tuple[str, ...], Field(strict=False)]
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from fhir_radcharge.config import Config, Listen, SendTo
+from fhir_radcharge.config_values import Web
 from fhir_radcharge.errors import ConfigError, MessageError
 from fhir_radcharge.gateway import tls
 from fhir_radcharge.gateway.lobby import Door, Limits
@@ -29,15 +30,28 @@ def as_configured(site: Site, config: Config) -> Site:
         problems.append(
             f"site.timezone: is {config.site.timezone!r}, but settings.yaml says {str(site.zone)!r}; make them equal"
         )
-    for listen in config.listen:
-        for name in sorted(set(listen.senders) - set(site.senders)):
-            problems.append(f"listen[{listen.name}].senders: there is no sender profile {name!r}; correct it")
-    destinations = dict(site.destinations)
+    for door in config.listen:
+        for name in sorted(set(door.senders) - set(site.senders)):
+            problems.append(f"listen[{door.name}].senders: there is no sender profile {name!r}; correct it")
+    for listen in config.fhir_listen:
+        if listen.sender not in site.fhir.senders:
+            problems.append(
+                f"fhir_listen[{listen.name}].sender: there is no FHIR sender profile {listen.sender!r}; correct it"
+            )
+    destinations: dict[str, Any] = dict(site.destinations)
     for send in config.send:
-        if send.name not in destinations:
+        fhir = site.fhir.destinations.get(send.name)
+        declared = destinations.get(send.name) or fhir
+        if declared is None:
             problems.append(f"send[{send.name}].name: there is no such destination profile; add or correct it")
+        elif (declared is fhir) != isinstance(send.to, Web):
+            wanted = "the base of its server, https://..." if declared is fhir else "host:port"
+            problems.append(f"send[{send.name}].to: the profile is of another kind; write {wanted}")
+        elif declared is fhir and fhir is not None:
+            changed = {"on_ambiguous": send.on_ambiguous} if send.on_ambiguous else {}
+            destinations[send.name] = fhir.model_copy(update=changed)
         elif send.on_ambiguous:
-            destinations[send.name] = replace(destinations[send.name], on_ambiguous=send.on_ambiguous)
+            destinations[send.name] = replace(declared, on_ambiguous=send.on_ambiguous)
     if problems:
         raise ConfigError("\n".join(problems))
     return replace(site, destinations=destinations)

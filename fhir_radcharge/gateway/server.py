@@ -13,17 +13,21 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple, Protocol
 
-from fhir_radcharge.config import Config
+from fhir_radcharge.config import Config, SendTo
 from fhir_radcharge.errors import ConfigError, RadchargeError
 from fhir_radcharge.gateway.books import Books
 from fhir_radcharge.gateway.control import ControlSocket
 from fhir_radcharge.gateway.doors import Clock, door_of, pace_of, route_of
+from fhir_radcharge.gateway.fhir_link import FhirLink, fhir_route_of
+from fhir_radcharge.gateway.http.doors import fhir_listener_of
+from fhir_radcharge.gateway.http.listener import FhirListener
 from fhir_radcharge.gateway.link import Link
 from fhir_radcharge.gateway.listener import Listener
 from fhir_radcharge.gateway.lobby import Lobby
 from fhir_radcharge.gateway.logs import log, write_logs
 from fhir_radcharge.gateway.roles import OpenBooks, Verb
 from fhir_radcharge.site import Site
+from fhir_radcharge.wire.fhir.destination import FhirDestination
 
 # The facility's date is looked at this often: a new day is an event, and a machine may sleep through midnight.
 _DAY_LOOK_S = 20.0
@@ -75,8 +79,8 @@ class Gateway:
         self._around = around
         self._lobby = Lobby(config.work.connections, config.work.buffer)
         self._ports: dict[str, int] = {}
-        self._listeners: list[Listener] = []
-        self._links: list[Link] = []
+        self._listeners: list[Listener | FhirListener] = []
+        self._links: list[Link | FhirLink] = []
         self._stop = asyncio.Event()
         self._failure: BaseException | None = None
 
@@ -106,17 +110,29 @@ class Gateway:
 
     async def _open_doors(self) -> None:
         for send in self._config.send:
-            link = Link(route_of(send, self._site.destinations[send.name]), self._books, self._around.chance)
+            link = self._link_of(send)
             self._links.append(link)
             link.open()
         for listen in self._config.listen:
             listener = Listener(door_of(listen, self._site, self._around.clock), self._books, self._lobby)
-            try:
-                self._ports[listen.name] = await listener.open()
-            except OSError as error:
-                reason = error.strerror or type(error).__name__
-                raise ConfigError(f"listen[{listen.name}].bind: {reason}; free the address or name another") from None
-            self._listeners.append(listener)
+            await self._open_door(listener, listen.name, "listen")
+        for one in self._config.fhir_listen:
+            opened = fhir_listener_of(one, self._site, self._books, self._lobby)
+            await self._open_door(opened, one.name, "fhir_listen")
+
+    async def _open_door(self, listener: Listener | FhirListener, name: str, kind: str) -> None:
+        try:
+            self._ports[name] = await listener.open()
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise ConfigError(f"{kind}[{name}].bind: {reason}; free the address or name another") from None
+        self._listeners.append(listener)
+
+    def _link_of(self, send: SendTo) -> Link | FhirLink:
+        destination: Any = self._site.destinations[send.name]
+        if isinstance(destination, FhirDestination):
+            return FhirLink(fhir_route_of(send, destination), self._books, self._around.chance)
+        return Link(route_of(send, destination), self._books, self._around.chance)
 
     async def _drain(self) -> None:
         """Hear and take up no more, let what is owed and what is outstanding come to its end, close the books."""
@@ -131,7 +147,9 @@ class Gateway:
         log.info("stopped")
 
     def _readiness(self) -> str:
-        doors = [f"{one.name}={one.bind.host}:{self._ports[one.name]}" for one in self._config.listen]
+        binds = [(one.name, one.bind.host) for one in self._config.listen]
+        binds += [(one.name, one.bind.host) for one in self._config.fhir_listen]
+        doors = [f"{name}={host}:{self._ports[name]}" for name, host in binds]
         links = [f"{one.name}->{one.to.host}:{one.to.port}" for one in self._config.send]
         return " ".join(["ready", f"site={self._config.site.name}", f"pid={os.getpid()}", *doors, *links])
 
