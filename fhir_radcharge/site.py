@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -21,7 +21,7 @@ from fhir_radcharge.model import Campus, Ownership, Place, Setting
 from fhir_radcharge.places import PlaceRow, Plans, Settings
 from fhir_radcharge.profiles import read_sender
 from fhir_radcharge.rulebook_files import load_rulebook
-from fhir_radcharge.rules.rulebook import Rulebook
+from fhir_radcharge.rules.rulebook import Earlier, Rulebook
 from fhir_radcharge.strict_yaml import Strict, load, validated
 from fhir_radcharge.wire.destination import Destination
 from fhir_radcharge.wire.sender import Sender
@@ -48,7 +48,8 @@ class HeaderNames(Protocol):
 class Site:
     """All tables of one site, at one digest; nothing in it changes.
 
-    What takes FHIR is in `fhir` until the configuration names it as a link; then it is a destination as well.
+    `earlier` are the sites whose tables still decide dates of service up to a day, the earliest first. What takes
+    FHIR is in `fhir` until the configuration names it as a link; then it is a destination as well.
     """
 
     senders: Mapping[str, Sender]
@@ -61,6 +62,16 @@ class Site:
     zone: ZoneInfo
     _senders_by_name: Mapping[tuple[str, str], Sender] = field(repr=False)
     fhir: FhirSite = field(default=NO_FHIR, repr=False)
+    earlier: tuple[tuple[date, Site], ...] = field(default=(), repr=False)
+
+    def on(self, day: date) -> Site:
+        """Return the site whose tables decide a date of service: this one, or an earlier one."""
+        return next((site for last, site in self.earlier if day <= last), self)
+
+    def after(self, earlier: Sequence[tuple[date, Site]]) -> Site:
+        """Return this site with others that decide dates of service up to a day, the earliest first."""
+        books = tuple(Earlier(last, site.rulebook) for last, site in earlier)
+        return replace(self, earlier=tuple(earlier), rulebook=replace(self.rulebook, earlier=books))
 
     def sender_named(self, application: str, facility: str) -> Sender | None:
         """Return the sender with these MSH-3 and MSH-4; an exact profile goes before one for any facility."""
@@ -154,15 +165,23 @@ def load_site(mappings: Path) -> Site:
 def digest_of(mappings: Path) -> str:
     """Return one hash of all files of a folder: their relative names and bytes, in the order of their names."""
     total = hashlib.sha256()
+    for name, content in contents(mappings):
+        total.update(spelled(name, content))
+    return total.hexdigest()
+
+
+def contents(mappings: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the relative name and the bytes of each file that the digest covers, in the order of their names."""
     files = [
         path for path in mappings.rglob("*") if path.is_file() and not _hidden(path.relative_to(mappings))
     ]
     for path in sorted(files, key=lambda one: one.relative_to(mappings).as_posix()):
-        content = path.read_bytes()
-        name = path.relative_to(mappings).as_posix()
-        total.update(f"{len(name)}:{name}:{len(content)}:".encode())
-        total.update(content)
-    return total.hexdigest()
+        yield path.relative_to(mappings).as_posix(), path.read_bytes()
+
+
+def spelled(name: str, content: bytes) -> bytes:
+    """Return a file as it goes into the digest; all of them spelled in order are what an edition keeps."""
+    return f"{len(name)}:{name}:{len(content)}:".encode() + content
 
 
 def _destination_names(mappings: Path, destinations: list[Destination]) -> frozenset[str]:

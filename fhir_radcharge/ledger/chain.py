@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import Any, NamedTuple
 
 from fhir_radcharge.ledger.schema import BOOKS
@@ -79,7 +80,8 @@ def _batch(
 ) -> tuple[dict[str, list[tuple[Any, ...]]], str | None]:
     found: dict[str, list[tuple[Any, ...]]] = {}
     for i, book in enumerate(BOOKS):
-        count = told[i] - tops[i]
+        # A batch of before a book existed tells nothing of it.
+        count = (told[i] if i < len(told) else 0) - tops[i]
         if count == 0:
             continue
         rows = cursors[book.name].fetchmany(count)
@@ -87,6 +89,8 @@ def _batch(
             return found, f"a row of {book.name} is missing"
         if book.name == "message" and not _raw_is_kept(rows):
             return found, "the bytes of a message were changed"
+        if book.name == "edition_files" and not _files_are_kept(rows):
+            return found, "the tables of an edition were changed"
         found[book.name] = rows
         tops[i] = told[i]
     return found, None
@@ -94,6 +98,13 @@ def _batch(
 
 def _raw_is_kept(rows: Iterable[tuple[Any, ...]]) -> bool:
     return all(content_hash(row[-1]) == row[5] for row in rows)
+
+
+def _files_are_kept(rows: Iterable[tuple[Any, ...]]) -> bool:
+    try:
+        return all(sha256(zlib.decompress(body)).hexdigest() == digest for _, digest, body in rows)
+    except zlib.error:
+        return False
 
 
 def _left_over(cursors: Mapping[str, sqlite3.Cursor]) -> str | None:

@@ -45,6 +45,8 @@ BOOKS: tuple[Book, ...] = (
     _book("decision", "number kind subject by why at detail"),
     _book("activation", "number digest scope by why at"),
     _book("day", "number day at"),
+    # The digest is the hash of what the body holds, so the chain need not cover the body.
+    _book("edition_files", "number digest body", uncovered=1),
 )
 BOOK = {book.name: book for book in BOOKS}
 
@@ -122,8 +124,20 @@ create index open_item_patient on open_item (patient);
 create index open_item_message on open_item (message);
 """
 
+_FHIR = """
+-- Working tables, derivable from the requests of FHIR senders: what their resources are called, and each version.
+create table named (key blob not null, id text not null, primary key (key, id)) without rowid;
+create table resource (
+    key blob not null, version integer not null, message integer not null, entry integer not null,
+    content blob not null, primary key (key, version)) without rowid;
+"""
+
+_EDITIONS = """
+create table edition_files (number integer primary key, digest text not null unique, body blob not null);
+"""
+
 # Numbered, never edited once released: a change is a new entry.
-MIGRATIONS: tuple[str, ...] = (_FIRST,)
+MIGRATIONS: tuple[str, ...] = (_FIRST, _FHIR, _EDITIONS)
 KEPT = (*(book.name for book in BOOKS), "chain")
 
 

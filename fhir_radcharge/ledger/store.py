@@ -264,7 +264,9 @@ def _migrate(connection: sqlite3.Connection) -> None:
     if version > len(MIGRATIONS):
         raise LedgerError(f"the books are of version {version}, this program knows up to {len(MIGRATIONS)}")
     for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        connection.executescript(f"begin immediate;\n{script}\n{guards()}\npragma user_version = {number};\ncommit;")
+        # Only after the last of them is every book there to be guarded.
+        guarded = guards() if number == len(MIGRATIONS) else ""
+        connection.executescript(f"begin immediate;\n{script}\n{guarded}\npragma user_version = {number};\ncommit;")
 
 
 def reader(path: Path) -> sqlite3.Connection:

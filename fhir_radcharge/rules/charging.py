@@ -12,6 +12,7 @@ from fhir_radcharge.model import Charge, Due, Flag, TreatmentEvent
 from fhir_radcharge.rules.counting import counted_due
 from fhir_radcharge.rules.course import UNKNOWN, Course, courses
 from fhir_radcharge.rules.delivery import Delivered, delivered
+from fhir_radcharge.rules.editions import composed
 from fhir_radcharge.rules.edits import edited, summed
 from fhir_radcharge.rules.guidance import guidance_due
 from fhir_radcharge.rules.lines import FORM_MODIFIER, Draft, Spot, claims, parts_of
@@ -34,8 +35,19 @@ def charges_due(
 
     `events` are the greatest revision of each, voided ones left out or marked; `as_of` the last facility date
     known to have come; `assume` what is taken for granted of `exams`, `physics`, `approvals`; `tables` the
-    imported official tables. Neither the order of the events nor a clock plays a part.
+    imported official tables. Neither the order of the events nor a clock plays a part. Where earlier tables still
+    decide earlier dates of service, each date is computed by its own.
     """
+    if rulebook.earlier:
+        return composed(events, rulebook, lambda one: _by_one(events, one, as_of, assume, tables))
+    return _by_one(events, rulebook, as_of, assume, tables)
+
+
+def _by_one(
+    events: Sequence[TreatmentEvent], rulebook: Rulebook, as_of: date | None, assume: frozenset[str],
+    tables: Edits | None,
+) -> Due:  # fmt: skip
+    """Return what is due by one set of tables alone."""
     live = [event for event in events if not event.voided]
     releases = _releases(live)
     told = [event for event in live if event.kind != "release"]

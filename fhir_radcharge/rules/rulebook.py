@@ -87,9 +87,19 @@ class Edits(Protocol):
         """Return whether the charge master of the line's destination needs a row and has none."""
 
 
+class Earlier(NamedTuple):
+    """Tables that decide dates of service up to one day: later ones were activated from the next day on."""
+
+    last: date
+    rulebook: Rulebook
+
+
 @dataclass(frozen=True)
 class Rulebook:
-    """Every table, profile and list that decides a charge; `digest` names their content."""
+    """Every table, profile and list that decides a charge; `digest` names their content.
+
+    `earlier` are the tables that still decide earlier dates of service, the earliest first (see `rules.editions`).
+    """
 
     tables: Mapping[str, Table]
     counting: tuple[CountRule, ...]
@@ -100,6 +110,7 @@ class Rulebook:
     reasons: tuple[Reason, ...]
     holidays: frozenset[date]
     digest: str
+    earlier: tuple[Earlier, ...] = ()
     _eras: tuple[date, ...] = field(init=False, repr=False, compare=False)
     _days: dict[date, int] = field(init=False, repr=False, compare=False, default_factory=dict)
     memo: dict[Any, Any] = field(init=False, repr=False, compare=False, default_factory=dict)
@@ -116,6 +127,10 @@ class Rulebook:
                 if knob.end is not None:
                     days.add(knob.end + timedelta(days=1))
         object.__setattr__(self, "_eras", tuple(sorted(days)))
+
+    def on(self, day: date) -> Rulebook:
+        """Return the tables that decide a date of service: these, or earlier ones."""
+        return next((one.rulebook for one in self.earlier if day <= one.last), self)
 
     def era(self, day: date) -> int:
         """Return the number of the span of days within which no table changes."""
