@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from fhir_radcharge.errors import ConfigError
+from fhir_radcharge.simulate.fhir_dialect import fhir_writer
 from fhir_radcharge.simulate.said import Chart, Said, SaidKind
 
 Write = Callable[[Said], bytes]
@@ -30,8 +31,10 @@ class _Words(NamedTuple):
 
 def writer(dialect: str, chart: Chart) -> Write:
     """Return the function that writes what is said about one course in a dialect."""
+    if dialect == FHIR:
+        return fhir_writer(chart)
     if dialect not in _DIALECTS:
-        raise ConfigError(f"dialect {dialect!r} is not known; take {', '.join(_DIALECTS)}")
+        raise ConfigError(f"dialect {dialect!r} is not known; take {', '.join(_DIALECTS)} or {FHIR}")
     return _DIALECTS[dialect](chart)
 
 
@@ -226,3 +229,4 @@ _DIALECTS: Mapping[str, Callable[[Chart], Write]] = {
     "mosaiq_like": _mosaiq, "aria_like": _aria, "plain": _plain,
 }
 DIALECTS = tuple(_DIALECTS)
+FHIR = "fhir"

@@ -127,7 +127,8 @@ def _void(frame: Frame) -> TreatmentEvent:
 def _activity(frame: Frame, units: int | None) -> TreatmentEvent:
     heard, item = frame.heard, frame.resource
     profile = heard.sender.profile.charge_items
-    code = next(concept_codes(item["code"], profile.code_systems), None)
+    codes = list(concept_codes(item["code"], profile.code_systems))
+    code = codes[0] if codes else None
     if code is None or code not in heard.sender.activities:
         raise MessageError(
             f"{frame.place}.code", f"activity code '{shown(code or '')}' is not in the sender's profile",
@@ -143,7 +144,8 @@ def _activity(frame: Frame, units: int | None) -> TreatmentEvent:
     when = occurred(item, heard, frame.place)
     if kind != "service":
         return frame.event(kind, when, facts, course=_course(heard, item))
-    own = str(facts.pop("code", code))
+    # A service is named by the profile, else by the billing code that stands beside the activity.
+    own = str(facts.pop("code", codes[-1]))
     event = frame.event(kind, when, facts | _foreign(heard), course=_course(heard, item))
     return event._replace(reported=Reported(own, modifiers_of(item, profile.modifier_url), units))
 

@@ -20,7 +20,9 @@ ChargeStatus = Literal[
 ]  # fmt: skip
 
 
-ActivityKind = Literal["fraction", "guidance", "port_image", "exam", "physics_check", "service", "course_closed"]
+ActivityKind = Literal[
+    "fraction", "guidance", "port_image", "approval", "exam", "physics_check", "service", "course_closed"
+]
 
 
 class Activity(Declared):
