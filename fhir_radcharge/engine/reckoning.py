@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
@@ -100,7 +100,7 @@ class _Reckoning:
             charges = [charge for charge in due.charges if charge.bill in destination.bills]
             result = self._rooms.corrections(charges, self._book.standing(name, mode))
             self._flag(result.flags)
-            for correction in result.corrections:
+            for correction in _as_understood(result.corrections, charges, destination, self._rooms.line_key):
                 self._say(correction, name, destination, mode)
         wake = due.wakes.isoformat() if due.wakes is not None else None
         return Plan(tuple(self._said), self._items, frozenset(self._refusals), frozenset(answered), wake)
@@ -166,11 +166,13 @@ class _Reckoning:
     def _body(self, line: Line, destination: Any) -> bytes:
         message = line.message or self._book.message
         heard = self._parsed.message(message)
+        # What is said is this posting's own units; the line may have grown by several postings.
+        own = self._book.lines[line.credits].units if line.credits is not None else line.units
         posting = Posting(
             line.id,
             line.kind,
             line.destination,
-            line.charge,
+            line.charge._replace(units=own),
             line.units,
             line.credits,
             message,
@@ -232,6 +234,26 @@ class _Reckoning:
                 place=day,
                 note=flag.note,
             )
+
+
+def _as_understood(
+    corrections: Sequence[Correction], charges: Sequence[Charge], destination: Any, line_key: Callable[[Any], str]
+) -> list[Correction]:
+    """Return the corrections as a destination can be told them: one that takes back whole charges only gets the rest
+    of a charge anew."""
+    if not getattr(destination, "credits_whole", False):
+        return list(corrections)
+    due = {line_key(charge): charge for charge in charges}
+    found: list[Correction] = []
+    for one in corrections:
+        of = one.credits
+        rest = of.units - one.units if of is not None else 0
+        charge = due.get(line_key(of)) if of is not None and rest > 0 else None
+        if of is None or charge is None:
+            found.append(one)
+        else:
+            found += [one._replace(units=of.units), Correction("CHARGE", rest, one.cause, charge)]
+    return found
 
 
 def _unsendable(book: PatientBook, line: Line, problem: MessageError) -> Item:

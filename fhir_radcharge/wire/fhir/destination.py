@@ -98,3 +98,8 @@ class FhirDestination(Declared):
     def name(self) -> str:
         """The name by which the books, the configuration and the charge master know it."""
         return self.destination
+
+    @property
+    def credits_whole(self) -> bool:
+        """Whether a credit takes back a whole charge, so that what is left of it must be charged anew."""
+        return self.credit != "offset"

@@ -34,7 +34,10 @@ def patient_of(heard: Heard, resource: Node, place: str) -> str:
 
 
 def account_of(heard: Heard, resource: Node) -> str:
-    """Return the visit or account number of a resource, empty where none is said."""
+    """Return the visit or account number of a resource, empty where none is said.
+
+    Where the profile lets a bare reference name the patient, it names the visit too.
+    """
     wanted = heard.sender.profile.account
     nodes = [resource.get("encounter"), resource.get("context"), *resource.get("account", ())]
     for node in nodes:
@@ -47,6 +50,10 @@ def account_of(heard: Heard, resource: Node) -> str:
         value = identifier(found, wanted) if found is not None else None
         if value is not None:
             return value
+    for node in (resource.get("encounter"), resource.get("context")):
+        reference = (node or {}).get("reference", "")
+        if heard.sender.profile.patient.reference and reference and not reference.startswith(("#", "urn:")):
+            return "/".join(reference.split("/")[-2:])
     return ""
 
 
