@@ -12,7 +12,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import Callable, Mapping
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from fhir_radcharge.engine import Heard, Outcome, Send
@@ -52,6 +52,7 @@ class Books:
         self._backlog = True
         self._slices = Slices(pace)
         self._failures = 0
+        self._crowded = False
         self.storage_ok = True
         self.kept = 0
         self.commits = 0
@@ -116,22 +117,29 @@ class Books:
     def _turn(self, engine: Bookkeeper, ledger: Ledger) -> bool:
         """Keep one batch, then give the backlog its slice if it is due; False when it is time to stop."""
         batch = self._gather()
+        waits = self._backlog or bool(batch.heard or batch.asked)
+        slice_due = waits and not batch.stop and self._slices.due(bool(batch.heard))
         try:
-            self._keep(batch, engine, ledger)
+            if batch.heard or not slice_due:
+                self._keep(batch, engine, ledger, alone=not slice_due)
             for asked in batch.asked:
                 self._obey(asked, engine, ledger)
-            if self._backlog and not batch.stop and self._slices.due(bool(batch.heard)):
+            if slice_due:
                 self._work(engine, ledger)
         except LedgerError as error:
             self._storage_failed(batch, error)
         return not batch.stop
 
     def _gather(self) -> Batch:
-        batch = Batch()
+        batch, taken = Batch(), 0
+        if self._crowded:
+            # Many speak at once: one commit for all who do within this while costs each of them less than a turn.
+            sleep(self._pace.together_s)
         try:
             item = self._queue.get(timeout=self._patience())
             while True:
                 self._sort(item, batch)
+                taken += 1
                 if batch.stop or len(batch.heard) >= self._pace.frames_max:
                     break
                 item = self._queue.get_nowait()
@@ -140,6 +148,7 @@ class Books:
                 # Nothing for a while: books may change by the clock (a retry falls due), so look again.
                 self._backlog = True
                 self._hungry.update(self._free)
+        self._crowded = taken >= self._pace.crowd
         return batch
 
     def _patience(self) -> float:
@@ -163,21 +172,24 @@ class Books:
         else:
             self._outcomes.append(item)
 
-    def _keep(self, batch: Batch, engine: Bookkeeper, ledger: Ledger) -> None:
+    def _keep(self, batch: Batch, engine: Bookkeeper, ledger: Ledger, alone: bool) -> None:
+        """Commit what was heard; with it what lanes tell and want, unless the slice that follows commits that."""
         if not (batch.heard or self._outcomes or self._hungry):
             return
+        sends: list[tuple[Carrier, list[Send]]] = []
         with ledger.transaction():
             answers = engine.receive(batch.heard) if batch.heard else []
-            if self._outcomes:
-                engine.settle(self._outcomes)
-            sends = self._taken(engine)
+            if alone:
+                self._settle_in(engine)
+                sends = self._taken(engine)
         assert len(answers) == len(batch.heard), "an engine answers every message that it was given"
         self._committed()
         if batch.heard:
             self.kept += len(batch.heard)
             self._backlog = True
-        self._outcomes = []
-        self._hand_back(Back(dealt(batch.told, answers), [], self._given(sends)))
+        if alone:
+            self._settled_and_given(sends)
+        self._hand_back(Back(dealt(batch.told, answers), [], sends))
         batch.told = []  # a failure of what follows is not theirs any more
 
     def _committed(self) -> None:
@@ -196,15 +208,21 @@ class Books:
                     sends.append((carrier, taken))
         return sends
 
-    def _given(self, sends: list[tuple[Carrier, list[Send]]]) -> list[tuple[Carrier, list[Send]]]:
+    def _settle_in(self, engine: Bookkeeper) -> None:
+        if self._outcomes:
+            engine.settle(self._outcomes)
+
+    def _settled_and_given(self, sends: list[tuple[Carrier, list[Send]]]) -> None:
+        """Cross off what was committed."""
+        self._outcomes = []
         for carrier, taken in sends:
             self._free[carrier].difference_update(send.lane for send in taken)
         self._hungry.clear()
-        return sends
 
     def _work(self, engine: Bookkeeper, ledger: Ledger) -> None:
         began = monotonic()
         with ledger.transaction():
+            self._settle_in(engine)
             done = engine.work(self._slices.messages, self._slices.size)
             if done:
                 self._hungry.update(self._free)
@@ -212,9 +230,8 @@ class Books:
         self._committed()
         self._backlog = done > 0
         self._slices.took(monotonic() - began, done)
-        given = self._given(sends)
-        if given:
-            self._hand_back(Back([], [], given))
+        self._settled_and_given(sends)
+        self._hand_back(Back([], [], sends))
 
     def _obey(self, asked: Asked, engine: Bookkeeper, ledger: Ledger) -> None:
         """Run one verb alone: its mistake is its asker's, and undoes nothing of anybody else."""

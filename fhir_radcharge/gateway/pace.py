@@ -13,13 +13,16 @@ class Pace(NamedTuple):
     A slice of processing is kept near `slice_s`, and the door has `door_s` between two slices while senders
     are waiting: the interpreter runs one thread at a time, so a longer slice is a longer silence at the door.
     When nothing was heard for `quiet_s`, slices grow to `quiet_slice_s`. For each patient that a slice computes it may
-    read `ahead` messages, so that a busy patient is computed once for several messages.
+    read `ahead` messages, so that a busy patient is computed once for several messages. After a turn that took up at
+    least `crowd` items the next one waits `together_s`, so that those who speak at once share a commit.
     """
 
     frames_max: int = 512
     slice_s: float = 0.005
     door_s: float = 0.006
     breath_s: float = 0.0005
+    crowd: int = 8
+    together_s: float = 0.001
     quiet_s: float = 0.25
     quiet_slice_s: float = 0.025
     messages_max: int = 500
