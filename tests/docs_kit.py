@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
-from tests.project import MAPPINGS, ROOT
 
 from fhir_radcharge.cli import VERBS, cli
 from fhir_radcharge.policy_files import load_reasons
+from tests.project import MAPPINGS, ROOT
 
 DOCS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 PROGRAM = "fhir-radcharge"
