@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
 from fhir_radcharge.config import Config
+from fhir_radcharge.editions import in_force
 from fhir_radcharge.engine import Engine
 from fhir_radcharge.engine.rooms import rooms
 from fhir_radcharge.gateway.doors import as_configured
 from fhir_radcharge.gateway.roles import Bookkeeper, Ledger, Verb
 from fhir_radcharge.gateway.server import serve
 from fhir_radcharge.ledger import Ledger as Books
+from fhir_radcharge.live_tables import LiveTables, current
 from fhir_radcharge.site import Site, load_site
-from fhir_radcharge.site_edits import edited_charges_due, site_edits
 
 
 def utc_now() -> datetime:
@@ -32,10 +34,21 @@ def site_of(config: Config) -> Site:
     return as_configured(load_site(Path(config.rules.mappings)), config)
 
 
+def site_in_force(config: Config, connection: sqlite3.Connection) -> Site:
+    """Return the site of a configuration with the tables that, by its books, still decide earlier dates of service."""
+    return in_force(lambda sql, values: connection.execute(sql, values).fetchall(), site_of(config))
+
+
 def engine_of(config: Config, site: Site, ledger: Books) -> Engine:
-    """Return the engine of a site over its books, with the edits that were imported."""
-    doors = rooms()._replace(charges_due=edited_charges_due(site_edits(site, official_db(config))))
-    return Engine(ledger, site, utc_now, doors)
+    """Return the engine of a site over its books, with the edits that were imported.
+
+    Tables that are activated later come into force in it; earlier ones are read from the books.
+    """
+    tables = LiveTables(config, site, ledger.read)
+    engine = Engine(ledger, tables.site, utc_now, rooms()._replace(charges_due=tables.due))
+    engine.tables = tables
+    engine.follow_activations(tables.follow)
+    return engine
 
 
 def opener(config: Config, site: Site) -> Callable[[], tuple[Bookkeeper, Ledger]]:
@@ -50,6 +63,6 @@ def opener(config: Config, site: Site) -> Callable[[], tuple[Bookkeeper, Ledger]
 
 def run(config: Config, verbs: Mapping[str, Verb]) -> None:
     """Serve until the process is told to stop."""
-    site = site_of(config)
+    site = current(site_of(config))
     Path(config.store.path).parent.mkdir(parents=True, exist_ok=True)
     serve(config, site, opener(config, site), verbs)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -46,9 +45,10 @@ class SiteEdits:
 
     def lacks_charge_code(self, charge: Charge) -> bool:
         """Return whether a destination of the line's bill needs a charge code that its charge master lacks."""
+        master = self._site.on(charge.day).chargemaster
         return any(
             charge.bill in destination.bills
-            and self._site.chargemaster.row(destination.name, charge.code, charge.modifiers, charge.day) is None
+            and master.row(destination.name, charge.code, charge.modifiers, charge.day) is None
             for destination in self._needing)  # fmt: skip
 
 
@@ -58,11 +58,19 @@ def site_edits(site: Site, official_db: Path | None) -> SiteEdits:
     return SiteEdits(imported, site)
 
 
-def edited_charges_due(edits: SiteEdits) -> Callable[..., Due]:
-    """Return `charges_due` with a site's edits in it, as the engine asks it."""
+class EditedDue:
+    """`charges_due` with a site's edits in it, as the engine asks it; the edits may be replaced between two answers."""
 
-    @functools.wraps(charges_due)
-    def due(events: Sequence[TreatmentEvent], rulebook: Rulebook, as_of: date | None = None, **named: Any) -> Due:
-        return charges_due(events, rulebook, as_of, tables=edits, **named)
+    def __init__(self, edits: SiteEdits) -> None:
+        self.edits = edits
 
-    return due
+    def __call__(
+        self, events: Sequence[TreatmentEvent], rulebook: Rulebook, as_of: date | None = None, **named: Any
+    ) -> Due:
+        """Return what is due, edited."""
+        return charges_due(events, rulebook, as_of, tables=self.edits, **named)
+
+
+def edited_charges_due(edits: SiteEdits) -> EditedDue:
+    """Return `charges_due` with a site's edits in it."""
+    return EditedDue(edits)

@@ -108,6 +108,8 @@ class _Memory(dict[Any, Any]):
 
 def watched(rulebook: Rulebook, draft: Rulebook) -> tuple[Rulebook, Ear] | None:
     """Return the rulebook with an ear in each table that differs; None where more than tables differs."""
+    if rulebook.earlier or draft.earlier:
+        return None
     if _beside_tables(rulebook) != _beside_tables(draft):
         return None
     ear = Ear()

@@ -9,6 +9,7 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from fhir_radcharge.cli import cli
+from fhir_radcharge.editions import packed
 from fhir_radcharge.engine import Engine, Heard, Outcome
 from fhir_radcharge.ledger import Ledger, reader
 from fhir_radcharge.simulate import messages, run_of
@@ -59,7 +60,8 @@ class Desk:
         self.clock = Clock()
         self.open()
         if activate:
-            self.engine.decisions.activate(self.site.digest, "all", "ada", "first tables")
+            files = packed(folder / "mappings")[1]
+            self.engine.decisions.activate(self.site.digest, "all", "ada", "first tables", files=files)
 
     def open(self) -> None:
         """Take the books."""

@@ -20,7 +20,7 @@ from fhir_radcharge.config import Config
 from fhir_radcharge.convergence import not_judged, unequal
 from fhir_radcharge.errors import LedgerError
 from fhir_radcharge.invariants import CHECKS
-from fhir_radcharge.serving import official_db, site_of
+from fhir_radcharge.serving import official_db, site_in_force
 from fhir_radcharge.site_edits import site_edits
 
 _BREACHES_MAX = 5
@@ -86,7 +86,7 @@ def _judged(connection: sqlite3.Connection, config: Config | None, progress: Pro
 
 
 def _converged(connection: sqlite3.Connection, config: Config, progress: Progress) -> Row:
-    site = site_of(config)
+    site = site_in_force(config, connection)
     reason = not_judged(connection, site)
     if reason:
         return "I6", _CONVERGED, "not judged", [f"I6 is not judged: {reason}"]

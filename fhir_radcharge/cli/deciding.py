@@ -16,7 +16,7 @@ from fhir_radcharge.control import act
 def who_and_why(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add `--by`, `--why`, `--config` and `--json`: a decision is recorded with who and why."""
     by = click.option(
-        "--by", default=_user, show_default="your user name", help="Who decides; it is kept in the books."
+        "--by", default=user, show_default="your user name", help="Who decides; it is kept in the books."
     )
     why = click.option("--why", required=True, help="Why; it is kept in the books.")
     return by(why(config_option(json_option(command))))
@@ -31,5 +31,6 @@ def decide(config_path: Path | None, verb: str, args: Mapping[str, Any], said: s
         click.echo(said.format(**result))
 
 
-def _user() -> str:
+def user() -> str:
+    """Return the name of whoever runs this."""
     return getpass.getuser()

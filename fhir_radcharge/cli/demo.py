@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from fhir_radcharge.cli.shared import console, found_mappings, say_table
 from fhir_radcharge.config import load
+from fhir_radcharge.editions import packed
 from fhir_radcharge.errors import RadchargeError
 from fhir_radcharge.ledger import Ledger, queries, reader
 from fhir_radcharge.serving import engine_of, site_of
@@ -134,7 +135,8 @@ def _activate(path: Path) -> None:
     ledger = Ledger(Path(config.store.path))
     try:
         engine = engine_of(config, site, ledger)
-        engine.decisions.activate(site.digest, "all", "demo", "first tables of the demonstration")
+        engine.decisions.activate(site.digest, "all", "demo", "first tables of the demonstration",
+                                  files=packed(config.rules.mappings)[1])  # fmt: skip
         engine.day(AS_OF)
     finally:
         ledger.close()

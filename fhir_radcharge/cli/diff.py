@@ -23,7 +23,7 @@ from fhir_radcharge.csv_cells import cells
 from fhir_radcharge.errors import ConfigError, LedgerError
 from fhir_radcharge.gateway.doors import as_configured
 from fhir_radcharge.recoding import Hearing
-from fhir_radcharge.serving import official_db
+from fhir_radcharge.serving import official_db, site_in_force
 from fhir_radcharge.site import load_site
 from fhir_radcharge.site_edits import site_edits
 from fhir_radcharge.whatif import EFFECTS, Change, Span, Tally
@@ -153,6 +153,10 @@ def _over_books(told: _Told, rules: Path, config_path: Path | None, mappings: Pa
     base, draft = (_side(folder, official, config) for folder in (mappings or Path(config.rules.mappings), rules))
     with opened(config) as connection:
         now = waits(connection)
+        in_force = site_in_force(config, connection)
+        if base.site.digest == in_force.digest:
+            # Earlier dates of service may still be decided by tables that only the books have.
+            base = Side(in_force, site_edits(in_force, official or official_db(config)))
         ((total,),) = connection.execute("select count(*) from event")
         # What is read once and kept need not be looked at by the collector again and again.
         gc.freeze()

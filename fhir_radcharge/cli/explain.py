@@ -20,9 +20,8 @@ from fhir_radcharge.errors import LedgerError
 from fhir_radcharge.explain import Found, NotFoundError, book_of, explanation, found, standing_events, told
 from fhir_radcharge.explain.finding import Kind
 from fhir_radcharge.explain.patient import latest_day
-from fhir_radcharge.rulebook_files import load_rulebook
 from fhir_radcharge.rules.why_not import why_not
-from fhir_radcharge.serving import official_db, site_of
+from fhir_radcharge.serving import official_db, site_in_force
 from fhir_radcharge.site_edits import site_edits
 
 
@@ -46,7 +45,7 @@ def explain(
     """Tell the whole decision log of ID: a posting or control id, an event, a message (#12 or MSH-10), a course."""
     config = found_config(config_path)
     with opened(config) as books:
-        rulebook = load_rulebook(config.rules.mappings)
+        rulebook = site_in_force(config, books).rulebook
         try:
             what = found(books, name, patient, kind)
         except NotFoundError as problem:
@@ -83,13 +82,14 @@ def opened(config: Config) -> Iterator[sqlite3.Connection]:
 def _say_why_not(
     books: sqlite3.Connection, config: Config, what: Found, code: str, day: date | None, as_json: bool
 ) -> None:
-    site, said = site_of(config), []
+    site, said = site_in_force(config, books), []
+    rulebook = site.rulebook.on(day) if day else site.rulebook
     edits = site_edits(site, official_db(config))
     rows = books.execute("select distinct patient from event where message = ?", (what.name,)).fetchall()
     patients = [what.patient] if what.patient else [patient for (patient,) in rows]
     for patient in patients:
         events = standing_events(book_of(books, patient))
-        said += why_not(code, events, site.rulebook, latest_day(books), day, edits)
+        said += why_not(code, events, rulebook, latest_day(books), day, edits)
     if not patients:
         said = ["no event was read from this message"]
     if as_json:

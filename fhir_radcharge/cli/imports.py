@@ -10,7 +10,7 @@ import click
 from rich.progress import DownloadColumn
 
 from fhir_radcharge.cli.bars import bar, counted
-from fhir_radcharge.cli.deciding import who_and_why
+from fhir_radcharge.cli.deciding import user, who_and_why
 from fhir_radcharge.cli.shared import config_option, found_config, json_option, say_json
 from fhir_radcharge.control import act
 from fhir_radcharge.control.opening_file import read_opening
@@ -63,6 +63,8 @@ def opening(file: Path, by: str, why: str, config_path: Path | None, as_json: bo
     "--tolerate", type=click.IntRange(0), default=0, show_default=True, help="How many bad rows to leave out."
 )
 @click.option("--parts", type=click.IntRange(1), help="How many files make the edition, where not the usual number.")
+@click.option("--by", default=user, show_default="your user name", help="Who imports; it is kept in the books.")
+@click.option("--why", default="new official tables", show_default=True, help="Why; it is kept in the books.")
 @config_option
 @json_option
 def official(
@@ -73,10 +75,16 @@ def official(
     as_of: Any,
     tolerate: int,
     parts: int | None,
+    by: str,
+    why: str,
     config_path: Path | None,
     as_json: bool,
 ) -> None:
-    """Import official FILES as they were published (plain or .zip), each whole or not at all, and say what changed."""
+    """Import official FILES as they were published (plain or .zip), each whole or not at all, and say what changed.
+
+    Beside the books they edit lines at once, also in a running server: a line that waits is held or let go, and one
+    that stands is flagged. With --store they are only kept.
+    """
     path = store if store is not None else official_db(found_config(config_path))
     path.parent.mkdir(parents=True, exist_ok=True)
     tables = OfficialStore(path)
@@ -98,10 +106,14 @@ def official(
                 click.echo("\n".join(told(summary)))
     finally:
         tables.close()
+    result = None
+    if store is None and found_config(config_path).store.path.exists():
+        names = [one["edition"] for one in said]
+        result = act(found_config(config_path), "official", {"editions": names, "by": by, "why": why}, 600.0)
     if as_json:
         say_json(said)
-    else:
-        click.echo("a running server asks them once it is started again")
+    elif result is not None:
+        click.echo(f"{result['digest']:.12} edits lines now; {result['patients']} patients are computed again")
 
 
 def _plainly(file: Path, summary: Summary) -> dict[str, Any]:

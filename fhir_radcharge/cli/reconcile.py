@@ -19,7 +19,7 @@ from fhir_radcharge.errors import ConfigError
 from fhir_radcharge.reconciliation import Reconciliation, reconciled
 from fhir_radcharge.reconciliation_account import STATES, Entry, as_row
 from fhir_radcharge.reconciliation_waits import figures
-from fhir_radcharge.serving import official_db, site_of
+from fhir_radcharge.serving import official_db, site_in_force
 from fhir_radcharge.site_edits import site_edits
 
 SHOWN = 40
@@ -40,13 +40,13 @@ def reconcile(config_path: Path | None, day: str | None, first: Any, last: Any, 
               csv_path: Path | None, html: Path | None, as_json: bool) -> None:  # fmt: skip
     """Compare the fractions delivered with what was charged and accepted; exit 1 if anything is to be looked at."""
     config = found_config(config_path)
-    site = site_of(config)
-    edits = site_edits(site, official or official_db(config))
     now = utc_now()
-    start, end = _dates(day, first, last, site.today(now))
-    since = end - timedelta(days=reconciliation_page.DAYS - 1) if html else None
     with ExitStack() as files:
         connection = files.enter_context(opened(config))
+        site = site_in_force(config, connection)
+        edits = site_edits(site, official or official_db(config))
+        start, end = _dates(day, first, last, site.today(now))
+        since = end - timedelta(days=reconciliation_page.DAYS - 1) if html else None
         found = reconciled(connection, site, edits, start, end, now, since, _writer(files, csv_path))
     if html:
         html.write_text(reconciliation_page.page(found, config.site.name, str(site.zone)), encoding="utf-8")

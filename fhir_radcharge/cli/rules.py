@@ -6,24 +6,31 @@ import hashlib
 import json
 import sqlite3
 import sys
+import tempfile
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import click
 
+from fhir_radcharge import editions
+from fhir_radcharge.cli import activating
 from fhir_radcharge.cli.bars import bar, counted
 from fhir_radcharge.cli.deciding import decide, who_and_why
 from fhir_radcharge.cli.explain import opened
-from fhir_radcharge.cli.shared import config_option, found_config, json_option, say_json, say_table
+from fhir_radcharge.cli.shared import config_option, found_config, json_option, say_json, say_table, utc_now
 from fhir_radcharge.config import Config
 from fhir_radcharge.control import act
 from fhir_radcharge.control.rereading import Reread, rereadings
 from fhir_radcharge.errors import TableError, UnsafeError
 from fhir_radcharge.explain.words import listed, time_words
+from fhir_radcharge.policy_files import load_sources
 from fhir_radcharge.rulebook_files import load_rulebook, problems
+from fhir_radcharge.serving import site_of
 from fhir_radcharge.site import digest_of, load_site
+from fhir_radcharge.wire.fhir.definitions import charge_item_definitions
 
 _PART = 500
 _SAMPLES = 10
@@ -68,11 +75,23 @@ def status(config_path: Path | None, as_json: bool) -> None:
     type=click.Choice(["new", "all"]),
     default="new",
     show_default=True,
-    help="new: what is heard from now on; all: the past too, which may credit and charge again.",
+    help="new: dates of service from --from on; all: every date, which may credit and charge again.",
 )
+@click.option(
+    "--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="The first date of service; else the facility's today."
+)
+@click.option("--yes", is_flag=True, help="Let lines of the past change, or credits go, as was shown.")
+@click.option("--second-person", help="Who else agreed, where more credits would go than may go unasked.")
 @who_and_why
-def activate(scope: str, by: str, why: str, config_path: Path | None, as_json: bool) -> None:
-    """Let the tables of this folder compute; refused (exit 4) while `check` finds anything in them."""
+def activate(
+    scope: str, first: Any, yes: bool, second_person: str | None, by: str, why: str, config_path: Path | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Show what the tables of this folder would change, then let them compute; exit 4 if it may not be.
+
+    Refused while `check` finds anything, while lines of the past would change without --yes, and while more credits
+    would go out than the site allows without a second person. The first activation decides all dates of service.
+    """
     config = found_config(config_path)
     mappings = config.rules.mappings
     found = _problems(mappings)
@@ -80,16 +99,70 @@ def activate(scope: str, by: str, why: str, config_path: Path | None, as_json: b
         for problem in found[:_SAMPLES]:
             click.echo(problem, err=True)
         raise UnsafeError(f"{len(found)} findings in {mappings.name}: mend them, then activate; see `check`")
-    changed = {"new": sorted(file_hashes(mappings)), "changed": [], "gone": []}
+    site = site_of(config)
+    day = activating.first_day(scope, first.date() if first else None, site.today(utc_now()))
     if config.store.path.exists():
         with opened(config) as books:
             active = _activations(books)
             changed = _changed(books, active[0]["digest"] if active else None, mappings)
+            seen = activating.seen(config, books, site, scope, day, as_json)
+    else:
+        changed, seen = {"new": sorted(file_hashes(mappings)), "changed": [], "gone": []}, None
     if not as_json:
         _say_changed(changed)
-    args = {"digest": digest_of(mappings), "scope": scope, "by": by, "why": why, "files": file_hashes(mappings)}
+    if seen is not None:
+        activating.said(seen, scope, day, as_json)
+        activating.refused(seen, scope, yes, second_person, config.credits.per_hour_before_pause)
+    args = {
+        "digest": site.digest, "scope": scope, "from": day.isoformat() if day else None, "by": by, "why": why,
+        "second_person": second_person, "files": file_hashes(mappings),
+    }  # fmt: skip
     said = "{digest:.16} computes now, scope {scope}; {patients} patients are computed again"
     decide(config_path, "activate", args, said, as_json)
+
+
+@rules.command()
+@click.argument("names", metavar="[DIGEST] DIR", nargs=-1, required=True)
+@click.option("--fhir", is_flag=True, help="Write one ChargeItemDefinition for each code and span of dates instead.")
+@config_option
+@json_option
+def export(names: tuple[str, ...], fhir: bool, config_path: Path | None, as_json: bool) -> None:
+    """Write the tables that begin with DIGEST, byte for byte, from the books into the new folder DIR.
+
+    With --fhir the tables are written as FHIR resources; without DIGEST those of the site's folder.
+    """
+    if len(names) > 2:
+        raise click.UsageError("name one DIGEST and one DIR")
+    digest, folder = names[0] if len(names) == 2 else None, Path(names[-1])
+    if folder.exists() and any(folder.iterdir()):
+        raise UnsafeError(f"{folder.name} is not empty; name a new folder")
+    if digest is None and not fhir:
+        raise click.UsageError("name the DIGEST of the tables; `rules status` shows which were activated")
+    config = found_config(config_path)
+    with ExitStack() as kept:
+        mappings = config.rules.mappings
+        if digest is not None:
+            with opened(config) as books:
+                digest, body = editions.named(lambda sql, values: books.execute(sql, values).fetchall(), digest)
+            mappings = Path(kept.enter_context(tempfile.TemporaryDirectory(prefix="radcharge-"))) if fhir else folder
+            count = editions.written(body, mappings)
+        if fhir:
+            count = _written_as_fhir(mappings, folder)
+    if as_json:
+        say_json({"digest": digest, "folder": str(folder), "files": count})
+    else:
+        click.echo(f"{count} files written to {folder}")
+
+
+def _written_as_fhir(mappings: Path, folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    count = 0
+    sources = load_sources(mappings / "sources.yaml")
+    for name, resource in charge_item_definitions(load_rulebook(mappings), sources):
+        text = json.dumps(resource, ensure_ascii=False, indent=2) + "\n"
+        (folder / f"{name}.json").write_text(text, encoding="utf-8")
+        count += 1
+    return count
 
 
 @rules.command()

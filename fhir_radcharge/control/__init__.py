@@ -37,6 +37,7 @@ VERBS: Mapping[str, Verb] = {
     "live": going_live.live,
     "opening": going_live.opening,
     "activate": tables.activate,
+    "official": tables.official,
     "reread": tables.reread,
 }
 

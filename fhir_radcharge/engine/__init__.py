@@ -36,6 +36,7 @@ class Engine:
     ) -> None:  # fmt: skip
         self.ledger = ledger
         self.site = site
+        self.tables: Any = None  # who can bring other tables while this runs; None: a restart does
         doors = doors if doors is not None else rooms()
         patients = Patients(ledger, remembered_max)
         self._intake = Intake(ledger, site, clock, doors)
@@ -57,6 +58,10 @@ class Engine:
         all that arrived meanwhile. Without it those whom the messages of this call touch are all computed.
         """
         return self._work.work(messages_max, patients_max)
+
+    def follow_activations(self, follow: Callable[[], None]) -> None:
+        """Have `follow` called, between two transactions of others, when other tables were activated than before."""
+        self._work.follow_activations(follow)
 
     def take(self, destination: str, free_lanes: Collection[int], lanes: int) -> list[Send]:
         """Return the next send of every free lane, its attempt recorded."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
+from fhir_radcharge.engine.activation import scope_text
 from fhir_radcharge.engine.brake import flood_item
 from fhir_radcharge.engine.items import Item, clear, hold, open_item
 from fhir_radcharge.engine.patients import Patients
@@ -108,25 +109,40 @@ class Decisions:
             if verb == "resume":
                 clear(self._ledger, [flood_item(destination)], label(self._clock()))
 
-    def activate(self, digest: str, scope: str, by: str, why: str) -> None:
-        """Let tables of this digest compute: for what is heard from now on (`new`), or the past too (`all`)."""
+    def activate(
+        self, digest: str, scope: str, by: str, why: str, first: date | None = None, second: str = "",
+        files: bytes | None = None,
+    ) -> None:  # fmt: skip
+        """Let tables of this digest compute: dates of service from `first` on (`new`), or all of them.
+
+        `files` are the tables themselves, which the books keep, so that they can decide earlier dates when later
+        ones were activated; `second` is who else agreed.
+        """
         if scope not in SCOPES:
             raise UnsafeError(f"the scope '{scope}' is none of {', '.join(SCOPES)}")
+        if scope == "all" and first is not None:
+            raise UnsafeError("the scope 'all' has no first day")
         with self._ledger.transaction():
-            at = self._decide("activate", digest, by, why, {"scope": scope})
-            self._ledger.append("activation", [(self._ledger.next_number("activation"), digest, scope, by, why, at)])
-            if scope == "all":
-                self._touch_all()
-            else:
-                self._ledger.write(
-                    "insert or ignore into touched (patient) select patient from open_item"
-                    " where patient > 0 and category in ('rule_error', 'unsendable')"
-                )
+            detail = {"scope": scope, **({"from": first.isoformat()} if first else {}),
+                      **({"second": second} if second else {})}  # fmt: skip
+            at = self._decide("activate", digest, by, why, detail)
+            told = scope_text(scope, first)
+            self._ledger.append("activation", [(self._ledger.next_number("activation"), digest, told, by, why, at)])
+            if files is not None and not self._ledger.read("select 1 from edition_files where digest = ?", (digest,)):
+                self._ledger.append("edition_files", [(self._ledger.next_number("edition_files"), digest, files)])
+            self._touch_for(scope, first)
             # A message that could not be read may be readable with these profiles.
             self._ledger.write(
                 "insert or ignore into again (message) select message from open_item"
                 " where message > 0 and category = 'unreadable'"
             )
+
+    def imported(self, digest: str, editions: Sequence[str], by: str, why: str) -> int:
+        """Let imported official tables edit lines at once: every patient is computed again, slice by slice."""
+        with self._ledger.transaction():
+            self._decide("official", digest, by, why, {"editions": list(editions)})
+            self._touch_all()
+            return int(self._ledger.read("select count(*) from touched")[0][0])
 
     def supply(self, patient: str, account: str, event: TreatmentEvent, by: str, why: str) -> None:
         """Append an event that a person says: a release, a fact that was missing, a course."""
@@ -202,6 +218,24 @@ class Decisions:
 
     def _touch(self, patient: int) -> None:
         self._ledger.write("insert or ignore into touched (patient) values (?)", (patient,))
+
+    def _touch_for(self, scope: str, first: date | None) -> None:
+        """Put those in line whose answer an activation may change."""
+        if scope == "all":
+            self._touch_all()
+            return
+        if first is not None:
+            # A line is dated by an event, so whoever has none from that day on has no other answer. The body of an
+            # event begins with its day.
+            self._ledger.write(
+                "insert or ignore into touched (patient) select distinct patient from event"
+                " where substr(body, 3, 10) >= ?",
+                (first.isoformat(),),
+            )
+        self._ledger.write(
+            "insert or ignore into touched (patient) select patient from open_item"
+            " where patient > 0 and category in ('rule_error', 'unsendable')"
+        )
 
     def _touch_all(self) -> None:
         self._ledger.write("insert or ignore into touched (patient) select number from patient")

@@ -42,7 +42,7 @@ class Work:
         self._patients = patients
         self._parsed = Parsed(ledger, rooms, site)
         self.reader = Reader(ledger, site, rooms, self._parsed, patients)
-        self._activation = Activation(ledger, site.digest, clock)
+        self._activation = Activation(ledger, site, clock)
         self._starts = Starts(ledger)
         self._careful_until = self._careful()
         # The slice in which the process before may have ended took these.
@@ -71,6 +71,10 @@ class Work:
                 self._note_batch(messages_max)
         self._parsed.trim()
         return len(turn) or len(fresh)
+
+    def follow_activations(self, follow: Callable[[], None]) -> None:
+        """Have something called before the first work after an activation, and before the first work at all."""
+        self._activation.follow = follow
 
     def recompute(self, patients: Iterable[int]) -> None:
         """Compute some patients now, whoever waits longer; without active tables they wait."""
@@ -130,7 +134,7 @@ class Work:
         self._ledger.write_many("delete from touched where patient = ?", [(number,) for number in order])
 
     def _write_postings(self, plans: Sequence[tuple[PatientBook, Plan]], lanes: dict[str, int]) -> None:
-        edition = self._activation.edition()
+        edition_on = self._activation.edition_on
         number, send = self._ledger.next_number("posting"), self._ledger.next_number("send")
         postings: list[tuple[Any, ...]] = []
         sends: list[tuple[Any, ...]] = []
@@ -148,6 +152,7 @@ class Work:
                     state = WAITING if (line.destination, course) in blocked else READY
                     lane = book.number % lanes[line.destination]
                     outbox.append((line.send, line.destination, lane, book.number, course, state, 0))
+                edition = edition_on(said.charge.day)
                 postings.append(_posting_row(number + len(postings), book.number, said, line.send, edition))
                 book.add_line(line)
         self._ledger.append("send", sends)

@@ -15,6 +15,7 @@ _COUNTING = "counting"
 
 def because(why: Sequence[Mapping[str, Any]], payer: str | None, day: date, rulebook: Rulebook) -> list[Row]:
     """Return each step of a decision, its row looked up in the tables that are loaded (`place` empty: not there)."""
+    rulebook = rulebook.on(day)
     return [_step(step["table"], step["row"], step["asked"], payer, day, rulebook) for step in why]
 
 

@@ -82,6 +82,10 @@ def _tables(row: Row) -> Iterator[str]:
     if row["tables"]:
         now = "which compute now" if row["tables"] == row["active"] else f"now {str(row['active'])[:12]} compute"
         yield _line("tables", f"{row['tables'][:12]}, {now}")
+    if row["official"]:
+        names = row["official"]["editions"]
+        more = f" and {len(names) - 4} more" if len(names) > 4 else ""
+        yield _line("official", f"{row['official']['digest'][:12]}: {', '.join(names[-4:])}{more}")
 
 
 def _events(row: Row, zone: ZoneInfo) -> Iterator[str]:

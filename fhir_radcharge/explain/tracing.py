@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
+from fhir_radcharge.engine.activation import spans_of
 from fhir_radcharge.explain.courses import course
 from fhir_radcharge.explain.finding import Found
 from fhir_radcharge.explain.moments import Moment, moment_of
@@ -48,7 +49,8 @@ def _posting(connection: sqlite3.Connection, rulebook: Rulebook, name: str) -> R
         "what": "posting",
         "because": because(charge["why"], _payer(connection, charge), date.fromisoformat(charge["day"]), rulebook),
         "tables": row["tables"],
-        "active": _active(connection),
+        "active": _active(connection, date.fromisoformat(charge["day"])),
+        "official": _official(connection, moment),
         "events": [told_of(connection, row["patient"], event, made) for event in charge["events"][:_EVENTS_MAX]],
         "events_more": max(len(charge["events"]) - _EVENTS_MAX, 0),
         "cause_words": CAUSES.get(row["cause"], row["cause"]),
@@ -190,9 +192,22 @@ def _edition(connection: sqlite3.Connection, event: Row) -> str | None:
     return row[0] if row else None
 
 
-def _active(connection: sqlite3.Connection) -> str | None:
-    row = connection.execute("select digest from activation order by number desc limit 1").fetchone()
-    return row[0] if row else None
+def _active(connection: sqlite3.Connection, day: date) -> str | None:
+    """Return the tables that decide a date of service now."""
+    spans = spans_of(connection.execute("select digest, scope from activation order by number"))
+    return next((span.digest for span in reversed(spans) if span.first is None or span.first <= day), None)
+
+
+def _official(connection: sqlite3.Connection, moment: Moment) -> Row | None:
+    """Return the official tables by which a line was edited: the import before it that a person recorded last."""
+    rows = connection.execute(
+        "select subject, detail, at from decision where kind = 'official' and number <= ? order by number",
+        (moment.decision,),
+    ).fetchall()
+    if not rows:
+        return None
+    editions = [name for _, detail, _ in rows for name in json.loads(detail)["editions"]]
+    return {"digest": rows[-1][0], "editions": list(dict.fromkeys(editions)), "at": rows[-1][2]}
 
 
 def _payer(connection: sqlite3.Connection, charge: Row) -> str | None:
