@@ -101,7 +101,7 @@ class Client:
         url = f"http://127.0.0.1:{self.port}/fhir{path}"
         async with self.session.request(method, url, data=raw, headers=given) as response:
             text = await response.read()
-            return Told(response.status, dict(response.headers), json.loads(text) if text else None)
+            return Told(response.status, response.headers.copy(), json.loads(text) if text else None)
 
     async def post(self, path: str, body: Any, **headers: str) -> Told:
         return await self.ask("POST", path, body, {name.replace("_", "-"): value for name, value in headers.items()})

@@ -122,12 +122,13 @@ def app_of(desk: Desk) -> Starlette:
         return Route(BASE + path, endpoint, methods=list(methods))
 
     routes = [
+        # The first that fits is taken, so what is asked most often stands first.
+        route("/$process-message", _root, "POST"),
+        route("/{type}", _create, "POST"),
         route("/metadata", _metadata, "GET"),
         route("/openapi.json", _open_api, "GET"),
-        route("/$process-message", _root, "POST"),
         route("", _root, "POST"),
         route("/", _root, "POST"),
-        route("/{type}", _create, "POST"),
         route("/{type}/{id}", _one, "GET", "PUT"),
         route("/{type}/{id}/_history/{version}", _version, "GET"),
     ]

@@ -7,6 +7,7 @@ understand them differently or because they cost more than they say. Decimals st
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from json.encoder import encode_basestring
 from typing import Any, Final
@@ -17,6 +18,7 @@ BYTES_MAX: Final = 4 * 1024 * 1024
 DEPTH_MAX: Final = 64
 CONTAINERS_MAX: Final = 100_000
 MEMBERS_MAX: Final = 300_000
+_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _DIGITS_MAX: Final = 32
 _EXPONENT_MAX: Final = 30
 
@@ -39,6 +41,8 @@ def loads(raw: bytes, bytes_max: int = BYTES_MAX) -> Any:
     except json.JSONDecodeError as error:
         raise _refused(f"it is not JSON from character {error.pos} on") from None
     _refuse_depth(value)
+    if _HALF.search(raw):
+        _refuse_half_characters(value)
     return value
 
 
@@ -55,6 +59,14 @@ def _refuse_bulk(raw: bytes, bytes_max: int) -> None:
     # Counted in one pass of C each, so that millions of empty lists are refused before they are built.
     if raw.count(b"{") + raw.count(b"[") > CONTAINERS_MAX or raw.count(b",") > MEMBERS_MAX:
         raise _refused(f"it has more than {CONTAINERS_MAX} objects and lists, or {MEMBERS_MAX} members")
+
+
+def _refuse_half_characters(value: Any) -> None:
+    """Refuse an escape that is one half of a character: no UTF-8 can say it, so it could not be told again."""
+    try:
+        dumps(value)
+    except UnicodeEncodeError:
+        raise _refused("a text holds half of a character") from None
 
 
 def _refuse_depth(value: Any) -> None:
