@@ -12,7 +12,7 @@ from fhir_radcharge.engine.patients import Patients, Saying
 from fhir_radcharge.engine.rooms import Rooms
 from fhir_radcharge.errors import LedgerError, MessageError, RadchargeError
 from fhir_radcharge.ledger import Ledger
-from fhir_radcharge.ledger.codec import event_body, event_content, event_key, revision_order, revision_text
+from fhir_radcharge.ledger.codec import event_body, event_content, event_key, revision_text, told_order
 from fhir_radcharge.model import TreatmentEvent
 from fhir_radcharge.wire.dft import Reading
 
@@ -174,7 +174,7 @@ class Reader:
             touched.add(patient)
             book = self._patients.recent(patient)
             if book is not None:
-                order = revision_order(each.revision, event.voided, each.content)
+                order = told_order(event.revision, each.revision, event.voided, each.content)
                 book.hear(each.key, Saying(order, event, account))
         self._ledger.append("event", rows)
         return touched

@@ -86,6 +86,7 @@ class _Reckoning:
         self._refusals: set[str] = set()
         self._last: dict[tuple[str, str], str] = {}
         self._stopped: set[tuple[str, str]] = set()
+        self._refused = {key for key, item in book.items.items() if item.category in REFUSALS}
 
     def plan(self, modes: dict[str, str]) -> Plan:
         due = self._rooms.charges_due(tuple(self._events), self._site.rulebook, self._moment.as_of)
@@ -116,11 +117,11 @@ class _Reckoning:
             charge, of = correction.charge, None
             line_key = f"{self._book.hex}/{self._rooms.line_key(charge)}"
             message, account = self._dated_by(charge)
-        key = item_key("refused", name, correction.kind, line_key, charge.units, correction.units, of)
-        refused = self._book.items.get(key)
-        if refused is not None and refused.category in REFUSALS:
-            self._refusals.add(key)
-            return
+        if self._refused:
+            key = item_key("refused", name, correction.kind, line_key, charge.units, correction.units, of)
+            if key in self._refused:
+                self._refusals.add(key)
+                return
         previous = self._last.get((name, line_key)) or self._book.previous(name, mode, line_key)
         world = f"shadow:{name}" if mode == "shadow" else name
         posting = self._rooms.posting_id(world, line_key, correction.kind, previous)

@@ -118,7 +118,7 @@ class Books:
         """Keep one batch, then give the backlog its slice if it is due; False when it is time to stop."""
         batch = self._gather()
         waits = self._backlog or bool(batch.heard or batch.asked)
-        slice_due = waits and not batch.stop and self._slices.due(bool(batch.heard))
+        slice_due = waits and not batch.stop and self._slices.due(bool(batch.heard), bool(self._outcomes))
         try:
             if batch.heard or not slice_due:
                 self._keep(batch, engine, ledger, alone=not slice_due)

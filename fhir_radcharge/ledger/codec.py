@@ -65,6 +65,14 @@ def revision_order(revision: str, voided: bool, content: bytes) -> tuple[Any, ..
     return tuple((isinstance(part, str), part) for part in map(_sortable, parts)), voided, content
 
 
+def told_order(revision: tuple[Any, ...], text: str, voided: bool, content: bytes) -> tuple[Any, ...]:
+    """Return `revision_order` of a revision that is at hand, without reading its text where its parts are plain."""
+    for part in revision:
+        if type(part) is not str and type(part) is not int:
+            return revision_order(text, voided, content)
+    return tuple([(type(part) is str, part) for part in revision]), voided, content
+
+
 def read_event(
     source: str, event_id: str, kind: Any, revision: str, voided: int, message: int, body: str
 ) -> TreatmentEvent:
