@@ -12,6 +12,8 @@ from fhir_radcharge.model import Charge, Correction, Corrections, Flag, PostingK
 from fhir_radcharge.rules.edits import EDIT_REASONS
 
 ID_LENGTH = 12
+ALREADY_SENT = "already sent"
+"""The note of a work item on a line that an edit would hold and that stays where it was sent."""
 
 
 def line_key(said: Charge | Standing) -> str:
@@ -154,11 +156,27 @@ def _wanted(
         by_key[known.of_standing(said)].append(said)
     kept: set[str] = set()
     flags: list[Flag] = []
+    told: dict[_Identity, int] = defaultdict(int)
+    for charge in charges:
+        if charge.hold is None or charge.hold in EDIT_REASONS:
+            told[known.of_charge(charge)] += charge.units
+    # What was not said before is new work, not a new table: it does not come beside a line that it edits.
+    grown = {key for key, units in told.items() if units > _units(by_key.get(key, ()))}
+    fresh = [c for c in charges if c.hold is None and known.of_charge(c) in grown]
+    days = {(c.bill, c.day) for c in fresh}
+    codes = {(c.bill, c.course, c.code) for c in fresh}
     for charge in charges:
         if charge.hold is not None:
-            if charge.hold in EDIT_REASONS and (says := by_key.get(known.of_charge(charge))):
-                kept.update(said.posting for said in says)
-                flags.append(Flag(charge.hold, charge.course, charge.day, charge.events, "already sent"))
+            key = known.of_charge(charge)
+            late = (
+                key in grown
+                or (charge.hold == "ptp_edit" and (charge.bill, charge.day) in days)
+                or (charge.hold == "frequency" and (charge.bill, charge.course, charge.code) in codes)
+            )
+            if charge.hold in EDIT_REASONS and not late and key in by_key:
+                # It stays where it was sent: wanted there, beside what else is due of that line.
+                due.append(charge)
+                flags.append(Flag(charge.hold, charge.course, charge.day, charge.events, ALREADY_SENT))
         elif charge.keeps_date and charge.slot:
             sent = by_slot.get(charge.slot)
             if sent is not None and line_key(sent) != line_key(charge) and _same_but_date(sent, charge):

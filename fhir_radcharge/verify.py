@@ -17,7 +17,7 @@ from fhir_radcharge.cases.standing import Books, Correct, emitted
 from fhir_radcharge.errors import RuleError
 from fhir_radcharge.model import Charge, Due, Standing, TreatmentEvent
 from fhir_radcharge.official.tables import InMemoryTables
-from fhir_radcharge.reconcile import corrections
+from fhir_radcharge.reconcile import ALREADY_SENT, corrections
 from fhir_radcharge.rules.rulebook import Rulebook
 
 
@@ -107,7 +107,9 @@ def _of_stage(
     held = tuple(charge for charge in answer.charges if charge.hold)
     raised = {flag.reason for flag in (*answer.flags, *said.flags)}
     raised |= {charge.hold for charge in held if charge.hold}
-    lines: list[Charge | Standing] = [*books.standing, *held]
+    # A line that a later table edits stays where it was sent, and is one line there, not two.
+    kept = {(flag.reason, flag.events) for flag in said.flags if flag.note == ALREADY_SENT}
+    lines: list[Charge | Standing] = [*books.standing, *(c for c in held if (c.hold, c.events) not in kept)]
     families = run.case.form.compare
 
     def compared(charge: Charge | Standing, bill: str) -> bool:

@@ -140,3 +140,15 @@ def test_another_account_takes_the_charge_back_there_and_makes_it_here(stages, r
         ("CREDIT", "77014", "account"),
         ("CREDIT", "G6015", "account"),
     ]
+
+
+def test_two_units_that_a_later_limit_halves_stay_and_nothing_is_said_again(stages, rulebook: Rulebook) -> None:
+    _, assume, steps = next(found for found in stages if found[0] == "A12")
+    due = [c for c in charges_due(steps[0].events, rulebook, None, assume).charges if c.bill == "global"]
+    (line,) = due
+    standing = [_post(line, 2, 1)]
+    edited = [line._replace(units=1), line._replace(units=1, hold="mue_edit")]
+
+    found = corrections(edited, standing)
+
+    assert (found.corrections, [flag.reason for flag in found.flags]) == ((), ["mue_edit"])

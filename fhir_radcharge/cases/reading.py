@@ -21,7 +21,7 @@ class Told(NamedTuple):
     """One thing as it became known.
 
     `subject` is the event that a void, an amendment or a repeat speaks of, and `form` then what that event
-    was (void, resend) or is from now on (amend).
+    was (void, resend) or is from now on (amend); `unvoid` is a void of a void.
     """
 
     id: str
@@ -258,6 +258,10 @@ class _CaseReader:
             return Told(name, kind, form)
         subject = str(row["of"])
         target = self.rows.get(subject)
+        if kind == "void" and target is not None and target["kind"] == "void":
+            # What never happened is the void: its event stands again.
+            kind, subject = "unvoid", str(target["of"])
+            target = self.rows.get(subject)
         if target is None or target["kind"] in (*REVISING, "day"):
             self.tell(row.lines["of"], f"{where}: of: no event '{subject}' that it can speak of; name its id")
             return None

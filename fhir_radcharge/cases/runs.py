@@ -109,6 +109,7 @@ class _Sayings:
         self.approved_apart = {one.form.facts()["of"] for one in told if one.kind == "approval"}
         self.settings = _settings(told)
         self.begins = min(one.form.at.day for one in told)
+        self.voided: set[str] = set()
 
     def events(self, told: Told) -> Iterator[TreatmentEvent]:
         order = self.orders[told.id]
@@ -121,7 +122,10 @@ class _Sayings:
         else:
             # A void that comes before its event still outranks it: the later of both orders, then its own.
             revision = (max(order, self.orders[told.subject]), order)
-            yield self.event(told.subject, told.form, order, revision, told.kind == "void")
+            # What never happened is not brought back by mending what was said of it.
+            voided = told.kind == "void" or (told.kind == "amend" and told.subject in self.voided)
+            (self.voided.add if voided else self.voided.discard)(told.subject)
+            yield self.event(told.subject, told.form, order, revision, voided)
 
     def event(
         self, name: str, form: EventForm, order: int, revision: tuple[int, ...], voided: bool = False

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field
 from fhir_radcharge.strict_yaml import Rows, Text
 
 _INTEGER = re.compile(r"0|[1-9][0-9]*")
-_NUMBER = re.compile(r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 
 
 class Moment(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
@@ -13,7 +13,7 @@ from fhir_radcharge.rules.counting import counted_due
 from fhir_radcharge.rules.course import UNKNOWN, Course, courses
 from fhir_radcharge.rules.delivery import Delivered, delivered
 from fhir_radcharge.rules.editions import composed
-from fhir_radcharge.rules.edits import edited, summed
+from fhir_radcharge.rules.edits import Release, edited, summed
 from fhir_radcharge.rules.guidance import guidance_due
 from fhir_radcharge.rules.lines import FORM_MODIFIER, Draft, Spot, claims, parts_of
 from fhir_radcharge.rules.ports import ports_due
@@ -54,39 +54,41 @@ def _by_one(
     found = courses(told, rulebook, as_of)
     freed = _freed(found, releases, rulebook)
     if freed:
-        found = courses(told, rulebook, as_of, freed)
-    return _due(found, releases, rulebook, as_of, assume, tables)
+        found = courses(told, rulebook, as_of, {name for name, _ in freed})
+    return _due(found, releases, freed, rulebook, as_of, assume, tables)
 
 
 def _releases(
     events: Sequence[TreatmentEvent],
-) -> dict[tuple[str, date], list[tuple[tuple[str, ...], str | None]]]:
-    found: dict[tuple[str, date], list[tuple[tuple[str, ...], str | None]]] = defaultdict(list)
+) -> dict[tuple[str, date], list[Release]]:
+    found: dict[tuple[str, date], list[Release]] = defaultdict(list)
     for event in sorted((e for e in events if e.kind == "release"), key=lambda e: (e.when, e.id)):
         key = (str(event.facts["code"]), date.fromisoformat(str(event.facts["date"])))
-        found[key].append((tuple(event.facts.get("modifiers", ())), event.facts.get("reason")))
+        found[key].append((tuple(event.facts.get("modifiers", ())), event.facts.get("reason"), event.course))
     return found
 
 
 def _freed(
     found: Sequence[Course], releases: Mapping[tuple[str, date], Any], rulebook: Rulebook
-) -> Collection[str]:
-    """Return the ids of held sessions whose line a person has released: from then on they count."""
-    if not releases:
-        return ()
+) -> dict[tuple[str, str], str]:
+    """Return why a session was held whose line a person has released, by its id and the line's code: it counts."""
+    freed: dict[tuple[str, str], str] = {}
     days = {day for _, day in releases}
-    return {
-        session.id
-        for course in found
-        if course.id != UNKNOWN
-        for session in course.held
-        if session.day in days and (delivered(session, course, 0, rulebook).code, session.day) in releases
-    }
+    for course in found:
+        for session in course.held if course.id != UNKNOWN else ():
+            code = delivered(session, course, 0, rulebook).code if session.day in days else None
+            said = releases.get((str(code), session.day), ())
+            if code is not None and any(
+                reason in (None, session.hold) and named in (None, course.id) for _, reason, named in said
+            ):
+                freed[session.id, code] = str(session.hold)
+    return freed
 
 
 def _due(
     found: Sequence[Course],
     releases: Mapping[tuple[str, date], Any],
+    freed: Mapping[tuple[str, str], str],
     rulebook: Rulebook,
     as_of: date | None,
     assume: frozenset[str],
@@ -121,7 +123,7 @@ def _due(
     barred = verification_days(drafts, rulebook) if imaged else {}
     for course in imaged:
         drafts.extend(ports_due(course, kinds, rulebook, barred.get(course.id, frozenset())))
-    charges = summed(edited(drafts, {c.id: c.lacks for c in found if c.lacks}, releases, tables, rulebook))
+    charges = summed(edited(drafts, {c.id: c.lacks for c in found if c.lacks}, releases, tables, rulebook, freed))
     flags.extend(differences(found, charges, rulebook))
     return Due(tuple(charges), tuple(dict.fromkeys(flags)), min(wakes, default=None))
 

@@ -238,6 +238,9 @@ def _short_course(rule: CountRule, counter: Counter, knobs: Mapping[str, Any]) -
     sizes = [(given, closing) for given, closing in sizes if given]
     if not sizes or sizes[-1][0] > most or len(counter.sessions) >= int(knobs["mgmt_group_size"]):
         return []
+    billed = {session.parts[0].facts.get("group") for course in counter.courses for session in course.sessions}
+    if len(billed) > 1 and sum(len(course.sessions) for course in counter.courses) > most:
+        return []
     shorts = [(given, closing) for given, closing in sizes if given <= most]
     given, closing = shorts[-1] if knobs["remainder_date"] == "last" else shorts[0]
     prescribed = max((course.prescribed or 0 for course in counter.courses), default=0)

@@ -53,10 +53,13 @@ class Course(NamedTuple):
         today = self.by_day.get(event.day)
         if today is not None:
             at = event.minute or 0
-            return (
-                today[0]
-                if len(today) == 1
-                else min(today, key=lambda s: (s.hold is not None, abs((s.minute or 0) - at), s.when))
+            if len(today) == 1:
+                return today[0]
+            # A port image is charged for having been taken; guidance waits with the session that it guided.
+            counted = event.kind == "port_image"
+            return min(
+                today,
+                key=lambda s: (counted and s.hold is not None, abs((s.minute or 0) - at), s.hold is not None, s.when),
             )
         if event.day in self.untreated:
             return None
@@ -196,14 +199,18 @@ def _course(
 def _prescription(kinds: Mapping[str, list[TreatmentEvent]]) -> tuple[int | None, tuple[When, ...]]:
     """Return the prescribed sessions as last said, and when that number changed."""
     said = [
-        (e.when if e.kind != "course" else (date.min, 0), int(e.facts["prescribed_fractions"]))
+        (
+            e.when if e.kind != "course" else (date.min, 0),
+            tuple((isinstance(part, str), part) for part in e.revision),
+            int(e.facts["prescribed_fractions"]),
+        )
         for kind in ("course", "prescription", "fraction")
         for e in kinds.get(kind, ())
         if e.facts.get("prescribed_fractions") is not None
     ]
     current: int | None = None
     changed: list[When] = []
-    for when, number in sorted(said):
+    for when, _, number in sorted(said):  # of one instant the later saying counts
         if current is not None and number != current:
             changed.append(when)
         current = number

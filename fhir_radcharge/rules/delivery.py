@@ -47,7 +47,7 @@ def delivered(session: Session, course: Course, place_in_course: int, rulebook: 
     facts = [part.facts for part in session.parts]
     # A class that is counted in sessions asks the course; others do not, so that equal sessions share a memory.
     stereotactic = any(str(f.get("technique", "")).startswith(("srs", "sbrt")) for f in facts)
-    about = _about_course(course, session, place_in_course) if stereotactic else ()
+    about = _about_course(course, session, place_in_course, rulebook) if stereotactic else ()
     key = (spot, rulebook.era(session.day), course.site, about, tuple(map(_key, facts)))
     found: Delivered | None = rulebook.memo.get(key)
     if found is None:
@@ -76,13 +76,22 @@ def _key(facts: Mapping[str, Any]) -> tuple[Any, ...]:
     return tuple([item for item in facts.items() if item[0] not in _UNASKED])
 
 
-def _about_course(course: Course, session: Session, place_in_course: int) -> tuple[tuple[str, Any], ...]:
+def _alike(facts: Mapping[str, Any], family: str, rulebook: Rulebook, day: date) -> bool:
+    """Return whether a part counts toward the sessions of a stereotactic course: SBRT is five external sessions at
+    most, whatever the others are; radiosurgery counts itself (ASTRO-SRS)."""
+    if family != "sbr":
+        return str(facts.get("technique", ""))[:3] == family
+    counts = rulebook.tables["techniques"].answer(facts, {}, day).row.gives["counts"]
+    return "sbrt" in counts or "management" in counts
+
+
+def _about_course(
+    course: Course, session: Session, place_in_course: int, rulebook: Rulebook
+) -> tuple[tuple[str, Any], ...]:
     technique = str(session.parts[0].facts.get("technique", ""))
     family = technique[:3]
     # A held session counts for nothing, here too.
-    given = sum(
-        1 for s in course.sessions if any(str(p.facts.get("technique", ""))[:3] == family for p in s.parts)
-    )
+    given = sum(1 for s in course.sessions if any(_alike(p.facts, family, rulebook, s.day) for p in s.parts))
     known = max(given, course.prescribed or 0)
     if known > SBRT_MAX:
         count = "over"
@@ -106,6 +115,10 @@ def _delivered(
 ) -> Delivered:
     knobs = claims(spot, day, rulebook).knobs
     shared = {**_shared(parts), **about, "setting": spot.place.setting, "campus": spot.place.campus}
+    kinds = [rulebook.tables["techniques"].answer({**part, **shared}, knobs, day) for part in parts]
+    if {"photons", "electrons"} <= {kind.row.gives.get("beams") for kind in kinds}:
+        # Photon and electron fields in one session are mixed, whichever record carries which.
+        shared["mixed_beams"] = "both"
     codings = [_part(part, shared, knobs, day, course_site, rulebook) for part in parts]
     lead = max(codings, key=lambda c: int(c.gives.get("rank") or 0))
     if len(codings) > 1 and any(c.code is None and c.flags for c in codings):
@@ -139,16 +152,18 @@ def _shared(parts: list[Mapping[str, Any]]) -> dict[str, Any]:
     if len(parts) == 1:
         return {"energies": "one"}
     areas: dict[Any, int] = {}
+    lesions: dict[Any, int] = {}
     for part in parts:
         site = part.get("site")
         areas[site] = max(areas.get(site, 0), int(part.get("areas", 1)))
+        lesions[site] = max(lesions.get(site, 0), int(part.get("lesions", 1)))
     energies = {part["energy_mv"] for part in parts if part.get("energy_mv") is not None}
     shared: dict[str, Any] = {"energies": "several" if len(energies) > 1 else "one"}
     if len(areas) > 1:
         shared["areas"] = sum(areas.values())
     if energies:
         shared["energy_mv"] = max(energies)
-    shared["lesions"] = max(int(part.get("lesions", 1)) for part in parts)
+    shared["lesions"] = sum(lesions.values())
     return shared
 
 
@@ -173,6 +188,8 @@ def _part(
         facts["technique"] = recoded
     kind = rulebook.tables["techniques"].answer(facts, knobs, day)
     facts.update(kind.row.gives)
+    if facts["beams"] in ("photons", "electrons") and facts.get("mixed_beams"):
+        facts["beams"] = facts["mixed_beams"]
     if facts["setting"] == "unknown":
         return _Coding(facts, None, None, (), (kind.why,))
     chain = walked(rulebook.tables, "code_set", facts, knobs, day)

@@ -12,16 +12,22 @@ from fhir_radcharge.rules.lines import Draft
 from fhir_radcharge.rules.rulebook import Edits, Rulebook
 
 EDIT_REASONS = frozenset({"mue_edit", "ptp_edit", "frequency", "code_not_effective"})
-"""Reasons of an edit: they flag a line that already stands and never take it back."""
+"""Reasons of an edit: a table that comes later flags a line that already stands and does not take it back."""
 
 UNMAPPED = "unmapped"
 """The payer of an event whose plan was sent and stands in no row: its lines wait, because payers differ."""
 
+_NO_BYPASS = frozenset({"22", "76", "77"})
+"""Modifiers that let no pair edit through (NCCI-NOTES26)."""
+
 _AUTHORIZED = frozenset({"delivery", "stereotactic"})
 _KIND = {"facility": "hospital", "global": "practitioner", "professional": "practitioner"}
 
-Releases = Mapping[tuple[str, date], Sequence[tuple[tuple[str, ...], str | None]]]
-"""By code and date: the modifiers that each release adds, and the one reason that it clears (None: the one shown)."""
+Release = tuple[tuple[str, ...], str | None, str | None]
+"""The modifiers that a release adds, the one reason that it clears (None: the one shown), its course (None: any)."""
+
+Releases = Mapping[tuple[str, date], Sequence[Release]]
+"""What was released, by code and date."""
 
 
 def missing_reason(charge: Charge, lacks: frozenset[str]) -> list[str]:
@@ -44,21 +50,26 @@ def edited(
     releases: Releases,
     edits: Edits | None,
     rulebook: Rulebook,
+    freed: Mapping[tuple[str, str], str],
 ) -> list[Charge]:
     """Return the lines in the order of service, each with the one reason that holds it now."""
     ordered = sorted(drafts, key=_order)
     charges = [draft.charge for draft in ordered]
-    blocked = _edits(charges, lacks, edits, rulebook)
+    firm: set[int] = set()
+    blocked = _edits(charges, lacks, edits, rulebook, firm)
     for number, draft in enumerate(ordered):
         charge = draft.charge
         if not (lacks or releases or blocked.get(number) or draft.payer == UNMAPPED):
             continue
         reasons = [charge.hold] if charge.hold else []
+        if (charge.dated_by, charge.code) in freed:
+            # The release that lets the session count is spent on that, not on what else the line lacks.
+            reasons.insert(0, freed[charge.dated_by, charge.code])
         reasons += missing_reason(charge, lacks.get(charge.course, frozenset()))
         if draft.payer == UNMAPPED:
             reasons.append("payer_unknown")
         reasons += blocked.get(number, ())
-        charges[number] = _held(charge, reasons, releases)
+        charges[number] = _held(charge, reasons, releases, number in firm)
     return charges
 
 
@@ -66,12 +77,19 @@ def _order(draft: Draft) -> tuple[Any, ...]:
     return draft.charge.day, draft.order, draft.charge.bill
 
 
-def _held(charge: Charge, reasons: Sequence[str], releases: Releases) -> Charge:
-    """Return the line with its first reason that no release has cleared, and the modifiers of its releases."""
+def _held(charge: Charge, reasons: Sequence[str], releases: Releases, firm: bool) -> Charge:
+    """Return the line with its first reason that no release has cleared, and the modifiers of its releases.
+
+    A `firm` pair (indicator 0) is not released with a modifier.
+    """
     left = list(dict.fromkeys(reasons))
     added: list[str] = []
-    for modifiers, reason in releases.get((charge.code, charge.day), ()):
+    for modifiers, reason, course in releases.get((charge.code, charge.day), ()):
+        if course not in (None, charge.course):
+            continue
         cleared = left[0] if left and reason is None else reason
+        if cleared == "ptp_edit" and modifiers and (firm or _NO_BYPASS.issuperset(modifiers)):
+            continue
         if cleared in left:
             left.remove(cleared)
             added.extend(modifiers)
@@ -93,7 +111,11 @@ def _effective(code: str, day: date, rulebook: Rulebook) -> bool:
 
 
 def _edits(
-    charges: Sequence[Charge], lacks: Mapping[str, frozenset[str]], edits: Edits | None, rulebook: Rulebook
+    charges: Sequence[Charge],
+    lacks: Mapping[str, frozenset[str]],
+    edits: Edits | None,
+    rulebook: Rulebook,
+    firm: set[int],
 ) -> dict[int, list[str]]:
     """Return the reasons of the tables by the number of the line. A line that is held anyway admits nothing."""
     blocked: dict[int, list[str]] = defaultdict(list)
@@ -121,12 +143,16 @@ def _edits(
             blocked[number].append("no_charge_code")
     for numbers in by_day.values():
         if len(numbers) > 1:
-            _pairs(charges, numbers, edits, blocked)
+            _pairs(charges, numbers, edits, blocked, firm)
     return blocked
 
 
 def _pairs(
-    charges: Sequence[Charge], numbers: Sequence[int], edits: Edits, blocked: dict[int, list[str]]
+    charges: Sequence[Charge],
+    numbers: Sequence[int],
+    edits: Edits,
+    blocked: dict[int, list[str]],
+    firm: set[int],
 ) -> None:
     codes = sorted({charges[n].code for n in numbers})
     kind, day = _KIND[charges[numbers[0]].bill], charges[numbers[0]].day
@@ -138,6 +164,8 @@ def _pairs(
             for number in numbers:
                 if charges[number].code == pair.second:
                     blocked[number].insert(0, "ptp_edit")
+                    if pair.indicator == 0:
+                        firm.add(number)
 
 
 def summed(charges: Sequence[Charge]) -> list[Charge]:

@@ -125,7 +125,9 @@ def _session(
             i.id,
         ),
     )
-    ids = tuple(image.id for image in images)
+    ids = tuple(image.id for image in ranked)
+    # A modality that this claim day knows nothing of (a camera for set-up only) does not hide one that it does.
+    ranked.sort(key=lambda i: _parts(spot, session.day, kind, i.facts["modality"], "given", on, rulebook) == ((), ()))
     flags: list[str] = []
     if len({image.facts["modality"] for image in images}) > 1:
         flags.append("multiple_guidance")

@@ -53,7 +53,7 @@ def _image(
     used: dict[tuple[int, str], set[Any]],
     rulebook: Rulebook,
 ) -> list[Draft]:
-    spot = Spot.of(image)
+    spot = Spot.of(image)._replace(patient_class=session.parts[0].patient_class)
     on = claims(spot, image.day, rulebook)
     drafts = []
     for claim in on.claims:

@@ -8,11 +8,12 @@ from datetime import date
 from typing import NamedTuple
 
 from fhir_radcharge.model import Charge, Flag, Reported, TreatmentEvent, Why
-from fhir_radcharge.rules.course import Course
+from fhir_radcharge.rules.course import UNKNOWN, Course
 from fhir_radcharge.rules.lines import Claim, Draft, Spot, claims, flags_of, form_of, line
 from fhir_radcharge.rules.rulebook import Exclusion, Rulebook
 
 PLACEMENT = "77439"
+PLANS = ("77295", "77301")
 NAMED = ("77370", "77439", "77470")
 
 
@@ -30,10 +31,14 @@ def services_due(course: Course, rulebook: Rulebook) -> Served:
     before: dict[str, list[TreatmentEvent]] = defaultdict(list)
     for event in sorted(_services(course, rulebook), key=lambda e: (e.when, e.id)):
         code = _code(event)
+        same = before[code]
+        if code in PLANS and event.facts.get("documented") is False:
+            # A second plan of either kind needs its reason.
+            same = [plan for kind in PLANS for plan in before[kind]]
         if rulebook.catalogue.row(code, event.day) is None and not rulebook.catalogue.known(code):
             mine, raised = _foreign(course, event, rulebook)
         else:
-            mine, raised = _service(course, event, before[code], rulebook)
+            mine, raised = _service(course, event, same, rulebook)
         drafts.extend(mine)
         flags.extend(raised)
         before[code].append(event)
@@ -52,7 +57,10 @@ def _service(
 ) -> tuple[list[Draft], list[Flag]]:
     """Return the lines of a service; `same` are the earlier ones of its code in the course."""
     code = _code(event)
-    on = claims(Spot.of(event), event.day, rulebook)
+    today = course.by_day.get(event.day)
+    stay = today is not None and any(s.parts[0].patient_class == "inpatient" for s in today)
+    spot = Spot.of(event)._replace(patient_class="inpatient") if stay else Spot.of(event)
+    on = claims(spot, event.day, rulebook)
     row = rulebook.catalogue.row(code, event.day)
     plan = event.facts.get("plan")
     repeat = (
@@ -74,7 +82,7 @@ def _service(
     flags = flags_of(on.flags, course.id, event.day, (event.id,))
     if found.text("charge") == "no":
         return [], flags
-    hold = found.text("hold")
+    hold = "course_unknown" if course.id == UNKNOWN else found.text("hold")
     drafts = []
     for claim in on.claims:
         if code == PLACEMENT and row is not None:
@@ -116,7 +124,7 @@ def _draft(
     rulebook: Rulebook,
 ) -> Draft:
     said = event.reported
-    given = tuple(m for m in said.modifiers if m not in ("26", "TC")) if said else ()
+    given = tuple(m for m in said.modifiers if m not in ("26", "TC", "PO", "PN")) if said else ()
     charge: Charge = line(
         code,
         claim,
@@ -162,7 +170,7 @@ def excluded(drafts: Sequence[Draft], courses: Sequence[Course], rulebook: Ruleb
 
 
 def _inside(charge: Charge, host: Charge, rule: Exclusion, plans: dict[str, object]) -> bool:
-    if charge.course != host.course or charge.bill != host.bill:
+    if charge.course != host.course:
         return False
     mine, its = plans.get(charge.dated_by), plans.get(host.dated_by)
     if rule.scope == "course":
