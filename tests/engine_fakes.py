@@ -130,18 +130,21 @@ def line_key(line: Charge | Standing) -> str:
     return f"{line.bill}/{line.course}/{line.code}/{line.day}/{line.dated_by}"
 
 
-def corrections(charges: Sequence[Charge], standing: Sequence[Standing]) -> Corrections:
-    due = {line_key(charge): charge for charge in charges if charge.hold is None}
+def corrections(
+    charges: Sequence[Charge], standing: Sequence[Standing], accounts: Mapping[str, str]
+) -> Corrections:
+    due = {(line_key(charge), accounts[charge.dated_by]): charge for charge in charges if charge.hold is None}
     found: list[Correction] = []
-    units: dict[str, int] = {}
+    units: dict[tuple[str, str], int] = {}
     for stands in standing:
-        charge = due.get(line_key(stands))
-        want = charge.units - units.get(line_key(stands), 0) if charge else 0
+        key = line_key(stands), stands.account
+        charge = due.get(key)
+        want = charge.units - units.get(key, 0) if charge else 0
         if stands.units > want:
             found.append(
                 Correction("CREDIT", stands.units - max(want, 0), "gone" if charge is None else "units", None, stands)
             )
-        units[line_key(stands)] = units.get(line_key(stands), 0) + min(stands.units, max(want, 0))
+        units[key] = units.get(key, 0) + min(stands.units, max(want, 0))
     for key, charge in due.items():
         if charge.units > units.get(key, 0):
             found.append(Correction("CHARGE", charge.units - units.get(key, 0), "new", charge))

@@ -12,6 +12,7 @@ from fhir_radcharge.engine.brake import flood_item
 from fhir_radcharge.engine.items import Item, clear, hold, open_item
 from fhir_radcharge.engine.patients import Patients
 from fhir_radcharge.engine.reading import Reader, tell
+from fhir_radcharge.engine.reckoning import account_of
 from fhir_radcharge.engine.rooms import Rooms, label
 from fhir_radcharge.engine.sending import Sending
 from fhir_radcharge.engine.state import MODES, PACES
@@ -182,7 +183,7 @@ class Decisions:
         name = self._rooms.posting_id(row.destination, line_key, "CHARGE", f"opening {row.reference}")
         if name in book.lines:
             return 0
-        account = self._reader.account(row.account)
+        account = account_of(book, self._reader.account(row.account)) if row.account else ""
         line = Line(name, "CHARGE", "opening", row.destination, line_key, row.line, row.units, None, 0, account, None)
         previous = book.previous(row.destination, "opening", line_key)
         at, number = label(self._clock()), self._ledger.next_number("posting")

@@ -12,7 +12,7 @@ from fhir_radcharge.engine.reading import Parsed, defect
 from fhir_radcharge.engine.rooms import Rooms
 from fhir_radcharge.errors import LedgerError, MessageError, RadchargeError
 from fhir_radcharge.ledger.codec import Line
-from fhir_radcharge.model import Charge, Correction, Flag, Posting, TreatmentEvent
+from fhir_radcharge.model import Charge, Correction, Flag, Posting, Standing, TreatmentEvent
 
 
 class Said(NamedTuple):
@@ -81,6 +81,8 @@ class _Reckoning:
         )
         self._events: list[TreatmentEvent] = [saying.event for saying in sayings]
         self._sayings = {saying.event.id: saying for saying in sayings}
+        self._dates: dict[str, tuple[int, str]] = {}
+        self._accounts: dict[str, str] = {}
         self._said: list[Said] = []
         self._items: dict[str, Item] = {}
         self._refusals: set[str] = set()
@@ -90,6 +92,8 @@ class _Reckoning:
 
     def plan(self, modes: dict[str, str]) -> Plan:
         due = self._rooms.charges_due(tuple(self._events), self._site.rulebook, self._moment.as_of)
+        self._dates = {charge.dated_by: self._dated_by(charge) for charge in due.charges}
+        self._accounts = {name: account for name, (_, account) in self._dates.items()}
         self._hold_charges(due.charges)
         self._flag(due.flags)
         answered = []
@@ -99,7 +103,8 @@ class _Reckoning:
                 continue
             answered.append(name)
             charges = [charge for charge in due.charges if charge.bill in destination.bills]
-            result = self._rooms.corrections(charges, self._book.standing(name, mode))
+            standing = self._with_accounts(self._book.standing(name, mode), charges)
+            result = self._rooms.corrections(charges, standing, self._accounts)
             self._flag(result.flags)
             for correction in _as_understood(result.corrections, charges, destination, self._rooms.line_key):
                 self._say(correction, name, destination, mode)
@@ -116,7 +121,7 @@ class _Reckoning:
             assert correction.charge is not None
             charge, of = correction.charge, None
             line_key = f"{self._book.hex}/{self._rooms.line_key(charge)}"
-            message, account = self._dated_by(charge)
+            message, account = self._dates[charge.dated_by]
         if self._refused:
             key = item_key("refused", name, correction.kind, line_key, charge.units, correction.units, of)
             if key in self._refused:
@@ -187,8 +192,18 @@ class _Reckoning:
         for name in (charge.dated_by, *reversed(charge.events)):
             saying = self._sayings.get(name)
             if saying is not None and saying.event.message:
-                return saying.event.message, saying.account
-        return 0, ""
+                return saying.event.message, account_of(self._book, saying.account)
+        return 0, account_of(self._book, "")
+
+    def _with_accounts(self, standing: list[Standing], charges: Sequence[Charge]) -> list[Standing]:
+        """Return what stands; what an earlier system said without an account stands on the account of its line."""
+        if all(said.account for said in standing):
+            return standing
+        known = {self._rooms.line_key(charge): self._accounts[charge.dated_by] for charge in charges}
+        return [
+            said if said.account else said._replace(account=known.get(self._rooms.line_key(said), ""))
+            for said in standing
+        ]
 
     def _hold_charges(self, charges: Sequence[Charge]) -> None:
         book = self._book
@@ -217,7 +232,7 @@ class _Reckoning:
                 reason,
                 book.number,
                 charge.course,
-                message=self._dated_by(charge)[0],
+                message=self._dates[charge.dated_by][0],
                 place=f"{charge.bill} {'-'.join((charge.code or '?', *charge.modifiers))} {charge.day.isoformat()}",
                 note=charge.note,
             )
@@ -255,6 +270,11 @@ def _as_understood(
         else:
             found += [one._replace(units=of.units), Correction("CHARGE", rest, one.cause, charge)]
     return found
+
+
+def account_of(book: PatientBook, visit: str) -> str:
+    """Return the account that a line is charged to: of whom, and for which visit."""
+    return f"{book.hex}/{visit}"
 
 
 def _unsendable(book: PatientBook, line: Line, problem: MessageError) -> Item:
