@@ -34,14 +34,17 @@ def guidance_due(
     """
     images: dict[str, list[TreatmentEvent]] = defaultdict(list)
     by_id: dict[str, Session] = {}
+    flags: list[Flag] = []
     for image in course.events.get("guidance", ()):
         session = course.session_of(image)
-        if session is not None:
+        if session is not None and "modality" not in image.facts:
+            # A sender may say that there was an image in a way that no table knows: somebody must look.
+            flags += flags_of(("insufficient_facts",), course.id, session.day, (image.id,))
+        elif session is not None:
             images[session.id].append(image)
             by_id[session.id] = session
     approvals = _approvals(course)
     drafts: list[Draft] = []
-    flags: list[Flag] = []
     wakes: list[date] = []
     for name, found in images.items():
         session = by_id[name]
