@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from fhir_radcharge.errors import ConfigError
+from fhir_radcharge.errors import ConfigError, MessageError
 from fhir_radcharge.wire import batch
 
 CHUNK = 1 << 20
 MEMBER_BYTES_MAX = 16 << 30
 """A member that unpacks to more than this is refused: a year of a large site is below 10 GB."""
+
+_BLANK = b"\xef\xbb\xbf \t\r\n"
 
 Watch = Callable[[int], None]
 
@@ -56,8 +59,41 @@ def messages(paths: Sequence[Path], watch: Watch) -> Iterator[Found]:
 
 
 def _of(name: str, file: IO[bytes], watch: Watch) -> Iterator[Found]:
-    for entry in batch.messages(_chunks(file, watch)):
+    chunks = _chunks(file, watch)
+    first = next(chunks, b"")
+    entries = _json if first.lstrip(_BLANK).startswith(b"{") else batch.messages
+    for entry in entries(chain((first,), chunks)):
         yield Found(name, entry)
+
+
+def _json(chunks: Iterable[bytes]) -> Iterator[batch.Entry]:
+    """Yield the FHIR resources of a file: one a line (NDJSON), or one for the whole file.
+
+    A line that ends a resource ends with a brace, so a file that is laid out over several lines is one resource.
+    """
+    number, rest, lines = 0, b"", True
+    for chunk in chunks:
+        rest += chunk
+        if lines and b"\n" in rest:
+            *whole, rest = rest.split(b"\n")
+            lines = number > 0 or _ends_a_resource(whole[0])
+            if not lines:
+                rest = b"\n".join([*whole, rest])
+                continue
+            for line in filter(None, (one.strip(_BLANK) for one in whole)):
+                number += 1
+                yield batch.Entry(number, line)
+        if len(rest) > batch.MESSAGE_BYTES_MAX:
+            problem = MessageError("body", "the resource is too long", "split the Bundle", "207")
+            yield batch.Entry(number, b"", problem)
+            return
+    if rest.strip(_BLANK):
+        yield batch.Entry(number + 1, rest.strip(_BLANK))
+
+
+def _ends_a_resource(line: bytes) -> bool:
+    found = line.strip(_BLANK)
+    return found.endswith(b"}") and found.count(b"{") == found.count(b"}")
 
 
 def _chunks(file: IO[bytes], watch: Watch) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from fhir_radcharge.engine.fhir_reading import as_stored, fhir_sender, is_fhir, readings_of
 from fhir_radcharge.errors import MessageError, RuleError
 from fhir_radcharge.ledger.codec import event_body, event_content, read_event, revision_text
 from fhir_radcharge.model import Due, TreatmentEvent
@@ -21,10 +22,11 @@ from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.rules.rulebook import Edits
 from fhir_radcharge.site import Site
 from fhir_radcharge.wire.ack import header
-from fhir_radcharge.wire.dft import read_dft
+from fhir_radcharge.wire.dft import Reading, read_dft
 from fhir_radcharge.wire.er7 import read_message
 from fhir_radcharge.wire.sender import Sender
 
+FHIR_SENDER = "rv_fhir"
 EVENTS_IN_MEMORY = 250_000
 PARTS = 64
 SENDERS_MAX = 1_000
@@ -53,9 +55,12 @@ class Patient(NamedTuple):
 class Hearing:
     """What an archive has said so far: the greatest revision of each event, by patient."""
 
-    def __init__(self, site: Site, folder: Path, events_max: int = EVENTS_IN_MEMORY) -> None:
+    def __init__(
+        self, site: Site, folder: Path, events_max: int = EVENTS_IN_MEMORY, fhir_name: str = FHIR_SENDER
+    ) -> None:
         self._site = site
         self._folder = folder
+        self._fhir_name = fhir_name
         self._max = events_max
         self._patients: dict[str, Events] = defaultdict(dict)
         self._kept = 0
@@ -68,17 +73,26 @@ class Hearing:
         """Take one message; what cannot be read is parked with its place, and the next is unharmed."""
         self.counts["messages"] += 1
         try:
-            sender = self._sender(raw)
-            reading = read_dft(read_message(raw, sender.charset), sender, self._site, self.counts["messages"])
+            readings = self._fhir(raw) if raw[:1] == b"{" or is_fhir(raw) else (self._dft(raw),)
         except MessageError as problem:
             self._park(file, number, problem)
             return
-        for unread in reading.problems:
-            self._park(file, number, unread)
-        for notice in reading.notices:
-            self.counts[notice] += 1
-        if reading.events:
-            self._keep(reading.patient, reading.events)
+        for reading in readings:
+            for unread in reading.problems:
+                self._park(file, number, unread)
+            for notice in reading.notices:
+                self.counts[notice] += 1
+            if reading.events:
+                self._keep(reading.patient, reading.events)
+
+    def _dft(self, raw: bytes) -> Reading:
+        sender = self._sender(raw)
+        return read_dft(read_message(raw, sender.charset), sender, self._site, self.counts["messages"])
+
+    def _fhir(self, raw: bytes) -> tuple[Reading, ...]:
+        number = self.counts["messages"]
+        stored = raw if is_fhir(raw) else as_stored(raw, fhir_sender(self._site, self._fhir_name), number)
+        return readings_of(stored, self._site, number)
 
     def _sender(self, raw: bytes) -> Sender:
         """Return the sender of a message, remembered by the bytes before MSH-5."""

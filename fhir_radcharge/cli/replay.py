@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fhir_radcharge import archive
 from fhir_radcharge.cli.shared import console, found_mappings, json_option, say_json, say_table
-from fhir_radcharge.recoding import Hearing, row_of
+from fhir_radcharge.recoding import FHIR_SENDER, Hearing, row_of
 from fhir_radcharge.site import load_site
 from fhir_radcharge.site_edits import site_edits
 
@@ -29,9 +29,10 @@ from fhir_radcharge.site_edits import site_edits
 @click.option("--csv", "csv_path", type=click.Path(path_type=Path), help="Write every line here as CSV.")
 @click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), help="The last facility date that has come.")
 @click.option("--official", type=click.Path(path_type=Path), help="The imported official tables.")
+@click.option("--fhir-sender", default=FHIR_SENDER, show_default=True, help="The profile that reads FHIR resources.")
 @json_option
 def replay(paths: tuple[Path, ...], mappings: Path | None, ndjson: Path | None, csv_path: Path | None,
-           as_of: Any, official: Path | None, as_json: bool) -> None:  # fmt: skip
+           as_of: Any, official: Path | None, fhir_sender: str, as_json: bool) -> None:  # fmt: skip
     """Read the messages of PATHS (files, folders, zip or tar) and say what they make due. Nothing is sent."""
     site = load_site(found_mappings(mappings))
     started = time.monotonic()
@@ -39,7 +40,7 @@ def replay(paths: tuple[Path, ...], mappings: Path | None, ndjson: Path | None, 
     flags: Counter[str] = Counter()
     failed: list[str] = []
     with tempfile.TemporaryDirectory(prefix="radcharge-") as folder, ExitStack() as open_files:
-        hearing = _heard(paths, Hearing(site, Path(folder)), as_json)
+        hearing = _heard(paths, Hearing(site, Path(folder), fhir_name=fhir_sender), as_json)
         sinks = _Sinks(open_files, ndjson, csv_path)
         for patient in hearing.patients(as_of.date() if as_of else None, site_edits(site, official)):
             failed.extend([f"{patient.key}: {patient.failed}"] if patient.failed else [])

@@ -7,10 +7,10 @@ from datetime import date
 from typing import Any
 
 from fhir_radcharge.engine import Engine
+from fhir_radcharge.engine.fhir_reading import readings_of
 from fhir_radcharge.engine.items import Item, open_item
 from fhir_radcharge.errors import MessageError, UnsafeError
 from fhir_radcharge.model import MISSABLE, TreatmentEvent
-from fhir_radcharge.wire import ack, dft, er7
 
 SOURCE = "person"
 """The source of events that a person says."""
@@ -128,10 +128,10 @@ def _identity(engine: Engine, item: Item) -> tuple[str, str]:
     for number in numbers:
         ((raw,),) = ledger.read("select raw from message where number = ?", (number,))
         try:
-            sender = site.sender_for(ack.header(raw))
-            reading = dft.read_dft(er7.read_message(raw, sender.charset), sender, site, number)
+            readings = readings_of(raw, site, number)
         except MessageError:
             continue
-        if ledger.key(reading.patient) == mine:
-            return reading.patient, reading.account
+        for reading in readings:
+            if ledger.key(reading.patient) == mine:
+                return reading.patient, reading.account
     raise UnsafeError(f"{item.key}: no stored message tells whose it is; let the sender send one of this patient")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
+from fhir_radcharge.engine.fhir_reading import readings_of
 from fhir_radcharge.engine.reading import Told, tell
 from fhir_radcharge.errors import MessageError
 from fhir_radcharge.explain.words import changes_words
 from fhir_radcharge.ledger.codec import read_event, revision_order
 from fhir_radcharge.model import TreatmentEvent
 from fhir_radcharge.site import Site
-from fhir_radcharge.wire import ack, dft, er7
 
 Read = Callable[[str, Sequence[Any]], list[Any]]
 _SAYINGS = "select revision, voided, content, source, event_id, kind, message, body from event where key = ?"
@@ -40,17 +40,18 @@ def rereadings(read: Read, site: Site, after: int, upto: int, edition: int) -> I
     )
     for number, raw in rows:
         try:
-            sender = site.sender_for(ack.header(raw))
-            reading = dft.read_dft(er7.read_message(raw, sender.charset), sender, site, number)
+            readings = readings_of(raw, site, number)
         except MessageError:
             continue
-        said = {told.key: told for event in reading.events for told in [tell(event, reading.patient, reading.account)]}
+        every = [tell(event, one.patient, one.account) for one in readings for event in one.events]
+        said = {told.key: told for told in every}
         for told in said.values():
             found = _difference(read, told, number, edition)
             if found is not None:
                 yield found
-        if not reading.problems:
-            yield from _gone(read, set(said), number, edition, reading.patient, reading.account)
+        if len(readings) == 1 and not readings[0].problems:
+            # Of several patients in one message nobody can say whose an event was that is no longer told.
+            yield from _gone(read, set(said), number, edition, readings[0].patient, readings[0].account)
 
 
 def _difference(read: Read, told: Told, number: int, edition: int) -> Reread | None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from fhir_radcharge.errors import MessageError
+from fhir_radcharge.wire import ack, dft, er7
 from fhir_radcharge.wire.dft import Reading
 from fhir_radcharge.wire.fhir.asking import ENTRIES, RELEASE, SENDER
 from fhir_radcharge.wire.fhir.events import readings
 from fhir_radcharge.wire.fhir.heard import Heard, around
-from fhir_radcharge.wire.fhir.http_form import Asked, is_request, read_request
+from fhir_radcharge.wire.fhir.http_form import Asked, is_request, read_request, request_bytes
 from fhir_radcharge.wire.fhir.profile import Sender
 from fhir_radcharge.wire.fhir.read import Body, read
 from fhir_radcharge.wire.fhir.schema import Release
+
+TURN: Final = "Radcharge-Turn"
 
 
 class FhirHeard(NamedTuple):
@@ -52,16 +55,36 @@ def said(raw: bytes, site: Any, number: int) -> tuple[FhirHeard, tuple[Reading, 
     return found, readings(heard.body, heard.sender, heard.tables, site, number)
 
 
+def readings_of(raw: bytes, site: Any, number: int) -> tuple[Reading, ...]:
+    """Return what stored bytes of either kind say; raise MessageError where they cannot be read."""
+    if is_fhir(raw):
+        return said(raw, site, number)[1]
+    sender = site.sender_for(ack.header(raw))
+    return (dft.read_dft(er7.read_message(raw, sender.charset), sender, site, number),)
+
+
+def as_stored(body: bytes, sender: Sender, number: int) -> bytes:
+    """Return a body that came in a file as the door would have stored it: as a request, at its turn in the file.
+
+    Every entry is kept; where a resource says neither version nor time, the later in the file is the newer.
+    """
+    headers = ((SENDER, sender.name), (RELEASE, sender.profile.release), (TURN, str(number)))
+    return request_bytes(Asked("POST", "", headers, body))
+
+
 def _as_kept(body: Body, asked: Asked) -> Body:
     """Return the entries that were kept, each at the version that it became.
 
     Who speaks by PUT and POST leaves the numbering to the server: a resource that says neither version nor time is
     as new as the version that it was given at the door.
     """
-    text = asked.header(ENTRIES)
-    if not text:
+    text, turn = asked.header(ENTRIES), asked.header(TURN)
+    if turn:
+        versions = {entry.number: turn for entry in body.entries}
+    elif text:
+        versions = {int(number): version for number, _, version in (one.partition("=") for one in text.split(","))}
+    else:
         return body
-    versions = {int(number): version for number, _, version in (one.partition("=") for one in text.split(","))}
     for entry in body.entries:
         version = versions.get(entry.number)
         if version is None or body.timestamp:
