@@ -25,12 +25,15 @@ from fhir_radcharge.errors import RadchargeError
 from fhir_radcharge.ledger import Ledger, queries, reader
 from fhir_radcharge.serving import engine_of, site_of
 from fhir_radcharge.simulate import messages, run_of, truth
+from fhir_radcharge.simulate.dialects import FHIR
+from fhir_radcharge.simulate.fhir_peers import FhirBiller, post
 from fhir_radcharge.simulate.peers import Biller, speak
 from fhir_radcharge.simulate.stream import Run, courses
 
 FOLDER = Path("var/demo")
 DIALECTS = ("mosaiq_like", "aria_like", "plain")
 BILLERS = ("global_biller", "facility_biller", "professional_biller")
+FHIR_BILLER = "hospital_put"
 QUIET_S, PATIENCE_S = 0.6, 60.0
 AS_OF = date(2026, 3, 31)
 
@@ -65,18 +68,36 @@ timeout_s = 10.0
 """
 
 
+_FHIR = """
+[[fhir_listen]]
+name = "rv-fhir"
+bind = "127.0.0.1:0"
+sender = "rv_fhir"
+
+[[send]]
+name = "{name}"
+to = "http://127.0.0.1:{port}/r4"
+timeout_s = 10.0
+"""
+
+
 @click.command()
 @click.option("--courses", "course_count", default=18, show_default=True, help="Courses of treatment.")
 @click.option("--seed", default=2026, show_default=True, help="Another seed, other courses.")
+@click.option("--fhir", is_flag=True, help="A fourth sender posts FHIR, and a fourth biller takes it.")
 @click.option("--mappings", type=click.Path(exists=True, path_type=Path), help="The folder of tables.")
-def demo(course_count: int, seed: int, mappings: Path | None) -> None:
-    """Stream a simulated department into a real engine and its charges into fake billing systems, over real MLLP."""
+def demo(course_count: int, seed: int, fhir: bool, mappings: Path | None) -> None:
+    """Stream a simulated department into a real engine and its charges into fake billing systems, over real MLLP.
+
+    With --fhir one sender and one biller more speak FHIR, over real HTTP; the fourth biller books the hospital's bill
+    like the second.
+    """
     if FOLDER.exists():
         shutil.rmtree(FOLDER)
     FOLDER.mkdir(parents=True)
     folder = found_mappings(mappings).resolve()
     run = run_of("clinic", seed, date(2025, 11, 10), courses=course_count)
-    _tell(asyncio.run(_played(folder, run)), run)
+    _tell(asyncio.run(_played(folder, run, fhir)), run)
 
 
 class Story(NamedTuple):
@@ -84,28 +105,34 @@ class Story(NamedTuple):
 
     said: int
     seconds: float
-    billers: dict[str, Biller]
+    billers: dict[str, Biller | FhirBiller]
 
 
-async def _played(mappings: Path, run: Run) -> Story:
-    billers = {name: Biller(name) for name in BILLERS}
+async def _played(mappings: Path, run: Run, fhir: bool) -> Story:
+    billers: dict[str, Biller | FhirBiller] = {name: Biller(name) for name in BILLERS}
     toml = _TOML.format(mappings=mappings)
     for number, sender in enumerate(DIALECTS, 1):
         toml += _LISTEN.format(number=number, sender=sender)
     for name, biller in billers.items():
         toml += _SEND.format(name=name, port=await biller.open())
+    dialects = (*DIALECTS, FHIR) if fhir else DIALECTS
+    if fhir:
+        biller = billers[FHIR_BILLER] = FhirBiller(FHIR_BILLER)
+        toml += _FHIR.format(name=FHIR_BILLER, port=await biller.open())
     path = FOLDER / "radcharge.toml"
     path.write_text(toml, encoding="utf-8")
     _activate(path)
     console().print(f"The engine runs in {FOLDER}, its tables activated. Nobody here is a real patient.\n")
     with _engine(path) as ports:
-        # Every third course is said by another kind of record-and-verify system.
-        payloads = [[said.raw for said in messages(run, dialect) if said.course % len(DIALECTS) == number]
-                    for number, dialect in enumerate(DIALECTS)]  # fmt: skip
+        # Each of them is the record-and-verify system of every third course, or fourth.
+        payloads = [[said.raw for said in messages(run, dialect) if said.course % len(dialects) == number]
+                    for number, dialect in enumerate(dialects)]  # fmt: skip
         return await _streamed(ports, payloads, billers)
 
 
-async def _streamed(ports: list[int], payloads: list[list[bytes]], billers: dict[str, Biller]) -> Story:
+async def _streamed(
+    ports: list[int], payloads: list[list[bytes]], billers: dict[str, Biller | FhirBiller]
+) -> Story:
     loop = asyncio.get_running_loop()
     total = sum(map(len, payloads))
     heard = [loop.time()]
@@ -113,14 +140,16 @@ async def _streamed(ports: list[int], payloads: list[list[bytes]], billers: dict
         for biller in billers.values():
             biller.heard = lambda: heard.append(loop.time())
         begun = loop.time()
-        counts = [0, 0, 0]
+        counts = [0] * len(ports)
+        ways = [speak] * len(DIALECTS) + [post] * (len(ports) - len(DIALECTS))
 
         def said(which: int, count: int) -> None:
             counts[which] = count
             told(sum(counts), sum(b.messages for b in billers.values()))
 
-        await asyncio.gather(*(speak(port, one, lambda count, n=n: said(n, count))  # type: ignore[misc]
-                               for n, (port, one) in enumerate(zip(ports, payloads, strict=True))))  # fmt: skip
+        spoken = enumerate(zip(ways, ports, payloads, strict=True))
+        await asyncio.gather(*(way(port, one, lambda count, n=n: said(n, count))  # type: ignore[misc]
+                               for n, (way, port, one) in spoken))  # fmt: skip
         # The billers are quiet when nothing more is due.
         while loop.time() - heard[-1] < QUIET_S and loop.time() - begun < PATIENCE_S:
             del heard[:-1]
@@ -258,8 +287,9 @@ def _tell_sums(books: sqlite3.Connection, story: Story, run: Run) -> None:
             if not line.hold:
                 wanted[bill[line.bill]] += line.units
     rows = []
+    wanted[FHIR_BILLER] = wanted[bill["facility"]]
     for name, biller in story.billers.items():
-        units = sum(int(line.units) * (-1 if line.kind == "CD" else 1) for line in biller.lines)
+        units = _net_units(biller)
         said = "select count(distinct send) from posting where destination = ? and send is not null"
         sent = books.execute(said, (name,))
         rows.append((name, sent.fetchone()[0], biller.messages, biller.repeats, units, wanted[name],
@@ -270,3 +300,9 @@ def _tell_sums(books: sqlite3.Connection, story: Story, run: Run) -> None:
     out = sum(biller.messages for biller in story.billers.values())
     said = f"{story.said:,} messages in, {out:,} out and answered, in {story.seconds:.1f} s."
     console().print(f"\n{said}", style="bold")
+
+
+def _net_units(biller: Biller | FhirBiller) -> int:
+    if isinstance(biller, FhirBiller):
+        return sum(int(units) for units in biller.units().values())
+    return sum(int(line.units) * (-1 if line.kind == "CD" else 1) for line in biller.lines)

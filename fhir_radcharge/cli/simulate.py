@@ -6,8 +6,9 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from datetime import date, timedelta
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -20,6 +21,8 @@ from fhir_radcharge.cli.bars import bar, counted
 from fhir_radcharge.config_values import Address
 from fhir_radcharge.errors import ConfigError
 from fhir_radcharge.simulate import DIALECTS, courses, messages, run_of, write_truth
+from fhir_radcharge.simulate.dialects import FHIR
+from fhir_radcharge.simulate.fhir_dialect import path_of
 from fhir_radcharge.simulate.pathways import pathways
 from fhir_radcharge.simulate.stream import Run
 from fhir_radcharge.wire import ack
@@ -44,8 +47,8 @@ Say = Callable[[bytes], str]
 @click.option(
     "--start", type=click.DateTime(["%Y-%m-%d"]), default="2026-01-05", show_default=True, help="The first day."
 )
-@click.option("--dialect", type=click.Choice(DIALECTS), default="mosaiq_like", show_default=True)
-@click.option("--to", default="-", show_default=True, help="mllp://host:port, a folder, or - for standard output.")
+@click.option("--dialect", type=click.Choice((*DIALECTS, FHIR)), default="mosaiq_like", show_default=True)
+@click.option("--to", default="-", show_default=True, help="mllp:// or http://host:port, a folder, or -.")
 @click.option("--truth", "truth_path", type=click.Path(path_type=Path), help="Where the lines go that must come out.")
 @click.option(
     "--as-of", type=click.DateTime(["%Y-%m-%d"]), help="The day by which they must; else 60 days after the last."
@@ -71,7 +74,7 @@ def simulate(
     run = run_of(size, seed, start.date(), pathway, count)
     codes, last = _play(run, dialect, to)
     told = f"{sum(codes.values()):,} messages of {run.courses:,} courses"
-    if to.startswith("mllp://"):
+    if "://" in to:
         told += ", answered " + ", ".join(f"{code} {number:,} times" for code, number in sorted(codes.items()))
     path = truth_path or (
         Path(to) / "truth.csv" if to != "-" and "://" not in to else Path("truth.csv") if to != "-" else None
@@ -82,14 +85,14 @@ def simulate(
             lines = write_truth(courses(run), day, out)
         told += f"; {lines:,} lines due by {day} are in {path.name}"
     click.echo(told, err=True)
-    sys.exit(0 if all(code in ("", "AA", "CA") for code in codes) else 1)
+    sys.exit(0 if all(code in ("", "AA", "CA", "200", "201") for code in codes) else 1)
 
 
 def _play(run: Run, dialect: str, to: str) -> tuple[Counter[str], date]:
     codes: Counter[str] = Counter()
     last = run.start
     with ExitStack() as open_things:
-        sink: tuple[Say, str] = open_things.enter_context(_sink(to))
+        sink: tuple[Say, str] = open_things.enter_context(_sink(to, dialect))
         say, word = sink
         progress = open_things.enter_context(bar(counted("courses"), TextColumn("{task.fields[said]:,} messages")))
         task = progress.add_task(word, total=run.courses, said=0)
@@ -102,19 +105,24 @@ def _play(run: Run, dialect: str, to: str) -> tuple[Counter[str], date]:
 
 
 @contextmanager
-def _sink(to: str) -> Iterator[tuple[Say, str]]:
+def _sink(to: str, dialect: str) -> Iterator[tuple[Say, str]]:
     """Yield what takes a message and returns its answer's code, and whether anything is sent, in words."""
     if to == "-":
         yield _writing(sys.stdout.buffer), "writing; nothing is sent"
+    elif to.startswith("mllp://" if dialect == FHIR else "http://"):
+        raise ConfigError(f"--to: the dialect {dialect} is not spoken over {to.partition('://')[0]}")
+    elif to.startswith("http://"):
+        with _posted(_address(to)) as say:
+            yield say, "SENDING"
     elif to.startswith("mllp://"):
         with _spoken(_address(to)) as say:
             yield say, "SENDING"
     elif "://" in to:
-        raise ConfigError(f"--to: '{to}' is neither mllp://host:port, nor a folder, nor -")
+        raise ConfigError(f"--to: '{to}' is neither mllp:// nor http://host:port, nor a folder, nor -")
     else:
         folder = Path(to)
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / "messages.hl7").open("wb") as file:
+        with (folder / ("messages.ndjson" if dialect == FHIR else "messages.hl7")).open("wb") as file:
             yield _writing(file), "writing; nothing is sent"
 
 
@@ -133,7 +141,7 @@ def _address(to: str) -> Address:
     except ValueError:
         host = port = None
     if not host or not port:
-        raise ConfigError(f"--to: '{to}' is no address; write mllp://host:port")
+        raise ConfigError(f"--to: '{to}' is no address; write mllp://host:port or http://host:port")
     address = Address(host, port)
     if not address.loopback:
         click.echo(
@@ -164,6 +172,24 @@ def _spoken(address: Address) -> Iterator[Say]:
             yield say
         except OSError as error:
             _stop(f"--to: no answer came: {error.strerror or error}; nothing more was sent")
+
+
+@contextmanager
+def _posted(address: Address) -> Iterator[Say]:
+    """Yield what posts a resource over one connection and waits for its answer before the next."""
+    channel = HTTPConnection(address.host, address.port, timeout=_ANSWER_WAIT_S)
+
+    def say(raw: bytes) -> str:
+        channel.request("POST", f"/fhir/{path_of(raw)}", raw, {"Content-Type": "application/fhir+json"})
+        response = channel.getresponse()
+        response.read()
+        return str(response.status)
+
+    with closing(channel):
+        try:
+            yield say
+        except (OSError, HTTPException) as error:
+            _stop(f"--to: no answer came: {error or type(error).__name__}; nothing more was sent")
 
 
 def _stop(text: str) -> NoReturn:
