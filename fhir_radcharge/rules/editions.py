@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, timedelta
-from typing import Any
 
 from fhir_radcharge.model import Charge, Due, TreatmentEvent
 from fhir_radcharge.rules.rulebook import Rulebook
@@ -99,14 +98,16 @@ def _days_of(due: Due) -> Mapping[tuple[str, str, str], Sequence[date]]:
 
 def _held(charge: Charge, last: date, events: Sequence[TreatmentEvent]) -> Charge:
     """Hold a line that no tables decide, unless a person has released it."""
-    if any(_releases(event.facts, charge) for event in events if event.kind == "release" and not event.voided):
+    if any(_releases(event, charge) for event in events):
         return charge
     ends, starts = last.isoformat(), (last + _DAY).isoformat()
     note = f"the tables to {ends} and those from {starts} each date this unit in the other's time"
     return charge._replace(hold=charge.hold or BETWEEN, note=note)
 
 
-def _releases(facts: Mapping[str, Any], charge: Charge) -> bool:
-    return (facts.get("code"), str(facts.get("date"))) == (charge.code, charge.day.isoformat()) and facts.get(
-        "reason"
-    ) in (None, BETWEEN)
+def _releases(event: TreatmentEvent, charge: Charge) -> bool:
+    """Tell whether an event is a person's release of this line for this reason."""
+    if event.kind != "release" or event.voided or event.course not in (None, charge.course):
+        return False
+    of = event.facts.get("code"), str(event.facts.get("date"))
+    return of == (charge.code, charge.day.isoformat()) and event.facts.get("reason") in (None, BETWEEN)

@@ -13,8 +13,11 @@ from typing import Any, NamedTuple, Protocol
 from fhir_radcharge.rules.catalogue import CodeRow
 from fhir_radcharge.rules.rulebook import LAST_DAY, CountRule, Exclusion, Rulebook
 from fhir_radcharge.rules.tables import Row, Table
+from fhir_radcharge.wire.fhir.own_extensions import BASE as OWN
 
 BASE = "https://fhir-radcharge.example/ChargeItemDefinition/"
+# R4 has no relatedArtifact here, R5 one for each condition, and a row may cite several.
+SOURCE = OWN + "rule-source"
 SYSTEMS = {"CPT": "http://www.ama-assn.org/go/cpt"}
 HCPCS = "http://www.cms.gov/Medicare/Coding/HCPCSReleaseCodeSets"
 _DAY = timedelta(days=1)
@@ -83,11 +86,11 @@ def _resource(
     name: str, code: CodeRow, start: date, end: date, rows: Sequence[_Giving], rulebook: Rulebook,
     sources: Mapping[str, Cited],
 ) -> dict[str, Any]:  # fmt: skip
-    keys = dict.fromkeys(key for cited in (code.sources, *(one.sources for one in rows)) for key in cited)
-    excluded = [one for one in rulebook.exclusions if code.code in one.excludes and _meets(one, start, end)]
-    keys |= dict.fromkeys(key for one in excluded for key in one.sources)
-    conditions = [one.words for one in rows] or ["charged where it is reported: no row computes it from facts"]
-    conditions += [_exclusion_words(one) for one in excluded]
+    conditions = [(one.words, one.sources) for one in rows]
+    if not rows:
+        conditions.append(("charged where it is reported: no row computes it from facts", code.sources))
+    conditions += [(_exclusion_words(one), one.sources) for one in rulebook.exclusions
+                   if code.code in one.excludes and _meets(one, start, end)]  # fmt: skip
     return {
         "resourceType": "ChargeItemDefinition",
         "id": name,
@@ -98,8 +101,10 @@ def _resource(
         "description": _description(code),
         "effectivePeriod": _period(start, end),
         "code": {"coding": [{"system": SYSTEMS.get(code.system, HCPCS), "code": code.code}], "text": code.label},
-        "applicability": [{"description": words} for words in conditions],
-        "relatedArtifact": [_artifact(key, sources.get(key)) for key in keys],
+        "applicability": [
+            {"extension": [_artifact(key, sources.get(key)) for key in cited], "description": words}
+            for words, cited in conditions
+        ],
     }
 
 
@@ -152,8 +157,8 @@ def _period(start: date, end: date) -> dict[str, str]:
     return period
 
 
-def _artifact(key: str, source: Cited | None) -> dict[str, str]:
+def _artifact(key: str, source: Cited | None) -> dict[str, Any]:
     told = {"type": "citation", "label": key, "display": source.title if source is not None else key}
     if source is not None and source.address and source.address.startswith(("https://", "http://")):
         told["url"] = source.address
-    return told
+    return {"url": SOURCE, "valueRelatedArtifact": told}
