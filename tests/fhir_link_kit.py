@@ -99,7 +99,7 @@ def _with(site: Site, name: str, destination: Any) -> Site:
 
 async def settled(till: Till) -> None:
     """Return when nothing waits any more."""
-    async with asyncio.timeout(10.0):
+    async with asyncio.timeout(60.0):
         while till.waiting() or (till.link is not None and till.link.outstanding):
             await asyncio.sleep(0.001)
 

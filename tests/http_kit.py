@@ -133,7 +133,7 @@ async def door(
 
 def run(test: Callable[[], Awaitable[None]]) -> None:
     async def bounded() -> None:
-        async with asyncio.timeout(30.0):
+        async with asyncio.timeout(120.0):
             await test()
 
     asyncio.run(bounded())

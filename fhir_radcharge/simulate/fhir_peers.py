@@ -75,9 +75,9 @@ class FhirBiller:
         app = web.Application(client_max_size=8 << 20)
         app.router.add_post("/token", self._give_token)
         app.router.add_route("*", "/r4{path:.*}", self._guarded)
-        self._runner = web.AppRunner(app, access_log=None)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port, shutdown_timeout=0.5)
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
         await site.start()
         number: int = self._runner.addresses[0][1]
         return number
