@@ -25,6 +25,7 @@ from fhir_radcharge.site import Site, load_site
 
 MAPPINGS = Path(__file__).parent.parent / "mappings"
 NOW = datetime(2026, 4, 1, 12, 0, tzinfo=UTC)
+NO_LIMITS = Limits()
 JSON = {"Content-Type": "application/fhir+json"}
 
 
@@ -63,7 +64,7 @@ class Keeping:
                 raise LedgerError("broken")
             with self.ledger.transaction():
                 reply.set_result(verb(self.engine, args))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             reply.set_exception(error)
         return reply
 
@@ -115,7 +116,7 @@ class Client:
 
 @asynccontextmanager
 async def door(
-    folder: Path, sender: str = "charge_items", site: Site | None = None, limits: Limits = Limits(), **rules: Any
+    folder: Path, sender: str = "charge_items", site: Site | None = None, limits: Limits = NO_LIMITS, **rules: Any
 ) -> AsyncIterator[Client]:
     site = site or whole_site()
     keeping = Keeping(folder, site)
