@@ -17,6 +17,7 @@ from fhir_radcharge.wire.sender import (
     Activity,
     Fact,
     FactSources,
+    Identity,
     Lacking,
     Like,
     Mapped,
@@ -137,7 +138,15 @@ class _Compiler:
             "observations": self._names_read("OBX"),
             "texts": self._texts(),
             "facts": self._facts(),
+            "identity": self._identities(),
         }
+
+    def _identities(self) -> Identity | None:
+        told = self.profile.identity
+        if told is None:
+            return None
+        prior = self._first(told.prior, "identity", "prior")
+        return Identity(frozenset(told.merges), frozenset(told.updates), prior)
 
     def _say(self, line: int, problem: str) -> None:
         self.problems.append(f"{self.name}:{line}: {problem}")

@@ -122,6 +122,14 @@ class ActivityRow(Strict):
     code: Code | None = None
 
 
+class IdentityRow(Strict):
+    """Which ADT messages are taken: two records are one patient (`merges`), or a visit is insured (`updates`)."""
+
+    merges: tuple[Literal["A34", "A36", "A40"], ...] = ()
+    updates: tuple[Literal["A01", "A04", "A05", "A08", "A31"], ...] = ()
+    prior: tuple[str, ...] = Field(min_length=1)
+
+
 class SenderFile(Strict):
     """A whole sender profile."""
 
@@ -136,6 +144,7 @@ class SenderFile(Strict):
     requires: tuple[Literal["diagnosis", "rendering_npi", "ordering_npi", "authorization"], ...]
     message: MessageRow
     line: LineRow
+    identity: IdentityRow | None = None
     keys: KeysRow | None = None
     texts: tuple[TextRow, ...] = ()
     vocabularies: dict[str, Any] = Field(default_factory=dict)

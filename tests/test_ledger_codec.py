@@ -92,9 +92,9 @@ def test_a_line_is_read_back_without_its_trace() -> None:
     )  # fmt: skip
 
     line = read_line(
-        ("ID", "CHARGE", "live", "PB", "C1", "key", *line_fields(charge), 1, None, 7, "account", 3)
+        ("ID", "CHARGE", "live", "PB", "C1", "key", *line_fields(charge), 1, None, 7, "account", 3, 4)
     )
 
     assert line.charge == charge._replace(events=(), why=(), note="")
-    assert (line.id, line.units, line.message, line.send) == ("ID", 1, 7, 3)
+    assert (line.id, line.units, line.message, line.send, line.patient) == ("ID", 1, 7, 3, 4)
     assert read_why(why_text(charge)) == (("E1", "E5"), why, "five sessions")

@@ -184,7 +184,9 @@ class Decisions:
         if name in book.lines:
             return 0
         account = account_of(book, self._reader.account(row.account)) if row.account else ""
-        line = Line(name, "CHARGE", "opening", row.destination, line_key, row.line, row.units, None, 0, account, None)
+        line = Line(
+            name, "CHARGE", "opening", row.destination, line_key, row.line, row.units, None, 0, account, None, patient
+        )
         previous = book.previous(row.destination, "opening", line_key)
         at, number = label(self._clock()), self._ledger.next_number("posting")
         self._ledger.append(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from fhir_radcharge.engine.identity import Coverage, Identities
 from fhir_radcharge.engine.items import Item, items_of
 from fhir_radcharge.ledger import Ledger
 from fhir_radcharge.ledger.codec import LINE_COLUMNS, Line, read_event, read_line, revision_order
@@ -23,16 +24,21 @@ class Saying(NamedTuple):
     order: tuple[Any, ...]
     event: TreatmentEvent
     account: str
+    patient: int = 0
 
 
 class PatientBook:
-    """The standing events, postings and open items of one patient."""
+    """The standing events, postings and open items of one patient, whose records may be several (`group`)."""
 
-    __slots__ = ("hex", "items", "last", "lines", "message", "number", "sayings", "struck", "wake")
+    __slots__ = (
+        "coverages", "group", "hex", "items", "last", "lines", "message", "number", "sayings", "struck", "wake"
+    )  # fmt: skip
 
     def __init__(self, number: int, key: bytes) -> None:
         self.number = number
         self.hex = key.hex()
+        self.group: Sequence[int] = (number,)
+        self.coverages: dict[str, Coverage] = {}
         self.sayings: dict[bytes, Saying] = {}
         self.lines: dict[str, Line] = {}
         self.last: dict[tuple[str, str], str] = {}
@@ -83,6 +89,7 @@ class Patients:
 
     def __init__(self, ledger: Ledger, remembered_max: int = REMEMBERED_MAX) -> None:
         self._ledger = ledger
+        self.identities = Identities(ledger)
         self._max = remembered_max
         self._books: OrderedDict[int, PatientBook] = OrderedDict()
         self._weights: dict[int, int] = {}
@@ -93,14 +100,17 @@ class Patients:
         """Return the book of a patient if it is in memory."""
         if self._generation != self._ledger.generation:
             self._forget_all()
-        return self._books.get(number)
+        return self._books.get(self.identities.survivor(number))
 
     def book(self, number: int) -> PatientBook:
-        """Return the book of a patient, read from the ledger if it is not in memory."""
+        """Return the book of a patient, under the record that survives, read from the ledger if not in memory."""
         book = self.recent(number)
         if book is None:
-            book = self._books[number] = load(self._ledger, number)
-        self._books.move_to_end(number)
+            number = self.identities.survivor(number)
+            group = self.identities.group(number)
+            book = self._books[number] = load(self._ledger, number, group)
+            book.coverages = self.identities.coverages(group)
+        self._books.move_to_end(book.number)
         return book
 
     def weigh(self, book: PatientBook) -> None:
@@ -113,8 +123,9 @@ class Patients:
 
     def forget(self, number: int) -> None:
         """Forget one book, because the ledger changed beside it."""
-        if self._books.pop(number, None) is not None:
-            self._weight -= self._weights.pop(number, 0)
+        for each in {number, self.identities.survivor(number)}:
+            if self._books.pop(each, None) is not None:
+                self._weight -= self._weights.pop(each, 0)
 
     def _forget_all(self) -> None:
         self._books.clear()
@@ -123,21 +134,24 @@ class Patients:
         self._generation = self._ledger.generation
 
 
-def load(ledger: Ledger, number: int) -> PatientBook:
-    """Read the book of a patient from the ledger."""
+def load(ledger: Ledger, number: int, group: Sequence[int] = ()) -> PatientBook:
+    """Read the book of a patient from the ledger; `group` has every record that is this patient."""
     ((key,),) = ledger.read("select key from patient where number = ?", (number,))
     book = PatientBook(number, key)
-    _hear_all(book, ledger.read(f"{_EVENTS} where patient = ?", (number,)))
-    for (moved,) in ledger.read("select key from moved where patient = ?", (number,)):
+    book.group = group = tuple(group) or (number,)
+    of = f"where patient in ({','.join('?' * len(group))})"
+    _hear_all(book, ledger.read(f"{_EVENTS} {of}", group))
+    for (moved,) in ledger.read(f"select distinct key from moved {of}", group):  # noqa: S608
         # An event that was once reported for another patient stands where its greatest revision says.
         book.sayings.pop(moved, None)
         owner = max(ledger.read(f"{_EVENTS} where key = ?", (moved,)), key=_order)
-        if owner[4] == number:
+        if owner[4] in group:
             _hear_all(book, [owner])
-    for row in ledger.read(f"select {LINE_COLUMNS} from posting where patient = ? order by number", (number,)):  # noqa: S608
+    for row in ledger.read(f"select {LINE_COLUMNS} from posting {of} order by number", group):  # noqa: S608
         book.add_line(read_line(row))
-    book.struck.update(name for (name,) in ledger.read("select posting from struck where patient = ?", (number,)))
-    book.items.update((item.key, item) for item in items_of(ledger, "patient", number))
+    book.struck.update(name for (name,) in ledger.read(f"select posting from struck {of}", group))  # noqa: S608
+    for record in group:
+        book.items.update((item.key, item) for item in items_of(ledger, "patient", record))
     for (day,) in ledger.read("select day from wake where patient = ?", (number,)):
         book.wake = day
     return book
@@ -145,9 +159,9 @@ def load(ledger: Ledger, number: int) -> PatientBook:
 
 def _hear_all(book: PatientBook, rows: Iterable[Any]) -> None:
     for row in rows:
-        key, revision, voided, _, _, account, source, event_id, kind, message, body = row
+        key, revision, voided, _, patient, account, source, event_id, kind, message, body = row
         event = read_event(source, event_id, kind, revision, voided, message, body)
-        book.hear(key, Saying(_order(row), event, account))
+        book.hear(key, Saying(_order(row), event, account, patient))
 
 
 def _order(row: Any) -> tuple[Any, ...]:

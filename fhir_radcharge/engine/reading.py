@@ -14,6 +14,7 @@ from fhir_radcharge.errors import LedgerError, MessageError, RadchargeError
 from fhir_radcharge.ledger import Ledger
 from fhir_radcharge.ledger.codec import event_body, event_content, event_key, revision_text, told_order
 from fhir_radcharge.model import TreatmentEvent
+from fhir_radcharge.wire.adt import Statement, read_adt
 from fhir_radcharge.wire.dft import Reading
 
 _PARSED_BYTES_MAX = 1 << 20
@@ -96,16 +97,18 @@ class Reader:
         self._rooms = rooms
         self._parsed = parsed
         self._patients = patients
-        self._numbers: dict[bytes, int] = {}
+        self._stated: list[tuple[int, Statement]] = []
 
     def read(self, messages: Sequence[Stored], edition: int, at: str) -> set[int]:
         """Append the events of the messages and return the numbers of the patients that they touch."""
         told: list[Told] = []
         parked: list[Item] = []
+        self._stated = []
         for message in messages:
             told += self._events(message, parked)
         hold(self._ledger, parked, at)
-        return self.append(told, edition) if told else set()
+        touched = self.append(told, edition) if told else set()
+        return touched | self._identify() if self._stated else touched
 
     def read_again(self, messages: Sequence[Stored], edition: int, at: str) -> set[int]:
         """Close what was open about the messages, then read them."""
@@ -141,8 +144,23 @@ class Reader:
     def _read(self, message: Stored) -> tuple[Any, tuple[Reading, ...]]:
         if is_fhir(message.raw):
             return said(message.raw, self._site, message.number)
-        _, sender, heard = parse(self._rooms, self._site, message.raw)
+        header, sender, heard = parse(self._rooms, self._site, message.raw)
+        if header.type == "ADT":
+            self._stated += [(message.number, said) for said in read_adt(heard, sender, self._site)]
+            return heard, ()
         return heard, (self._rooms.read_dft(heard, sender, self._site, message.number),)
+
+    def _identify(self) -> set[int]:
+        """Append what was said of identity; every record whose charges it may move is touched."""
+        named = {name for _, said in self._stated for name in (said.patient, said.other) if name}
+        numbers = self.patient_numbers(named)
+        touched = self._patients.identities.append(
+            [(said.kind, numbers[said.patient], numbers[said.other] if said.other else 0, self.account(said.account),
+              said.payer, said.insurance, said.revision, message) for message, said in self._stated]
+        )  # fmt: skip
+        for number in touched:
+            self._patients.forget(number)
+        return touched
 
     def supply(self, patient: int, event: TreatmentEvent) -> set[int]:
         """Append an event that a person says of a patient whom the books know."""
@@ -175,7 +193,7 @@ class Reader:
             book = self._patients.recent(patient)
             if book is not None:
                 order = told_order(event.revision, each.revision, event.voided, each.content)
-                book.hear(each.key, Saying(order, event, account))
+                book.hear(each.key, Saying(order, event, account, patient))
         self._ledger.append("event", rows)
         return touched
 

@@ -45,6 +45,7 @@ class Door(NamedTuple):
 
     original: bool
     reuses_control_ids: bool
+    identity: Any = None
 
 
 class Intake:
@@ -105,7 +106,7 @@ class Intake:
         header = self._rooms.header(raw)
         dedup = _dedup(header.sending_application, header.sending_facility, header.control_id) or content
         door = self._door(header)
-        required = REQUIRED.get(header.type)
+        required = REQUIRED.get(header.type) or _required_of_adt(header, door)
         if required is None:
             return _Look(content, dedup, header, door, "refused", "reject", (_TYPE,))
         if header.version not in VERSIONS:
@@ -122,7 +123,8 @@ class Intake:
         if door is None:
             try:
                 sender = self._site.sender_for(header)
-                door = Door(sender.answers == "original", sender.control_ids == "reused")
+                identity = getattr(sender, "identity", None)
+                door = Door(sender.answers == "original", sender.control_ids == "reused", identity)
             except (RadchargeError, LookupError):
                 # An unknown sender is held by `work`, not bounced: a table can mend it.
                 door = _DEFAULT_DOOR
@@ -176,6 +178,14 @@ def _is_reuse(look: _Look, seen: Mapping[bytes, _Known]) -> bool:
     if look.door.reuses_control_ids:
         return False
     return any(known.disposition in ("taken", "reused") for known in seen.values())
+
+
+def _required_of_adt(header: Any, door: Door) -> tuple[str, ...] | None:
+    """Return what an ADT message must have where the sender's profile takes it for identity; else None."""
+    identity = door.identity
+    if header.type != "ADT" or identity is None or header.trigger not in identity.triggers:
+        return None
+    return ("PID", "MRG") if header.trigger in identity.merges else ("PID",)
 
 
 def _missing(name: str) -> MessageError:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
+from fhir_radcharge.engine.identified import insurance_in, with_insurance, with_patient
+from fhir_radcharge.engine.identity import Identities
 from fhir_radcharge.engine.items import REFUSALS, Item, item_key
-from fhir_radcharge.engine.patients import PatientBook
+from fhir_radcharge.engine.patients import PatientBook, Saying
 from fhir_radcharge.engine.reading import Parsed, defect
 from fhir_radcharge.engine.rooms import Rooms
 from fhir_radcharge.errors import LedgerError, MessageError, RadchargeError
@@ -48,10 +50,16 @@ class Moment(NamedTuple):
     msh7: str
 
 
-def plan(book: PatientBook, site: Any, rooms: Rooms, parsed: Parsed, modes: dict[str, str], moment: Moment) -> Plan:
-    """Return what is to be said about a patient; what goes wrong in this patient is an item of this patient."""
+def plan(
+    book: PatientBook, site: Any, rooms: Rooms, parsed: Parsed, modes: dict[str, str], moment: Moment,
+    identities: Identities | None = None,
+) -> Plan:  # fmt: skip
+    """Return what is to be said about a patient; what goes wrong in this patient is an item of this patient.
+
+    Without `identities` the bytes name patient and insurance as the treatment's own message does.
+    """
     try:
-        return _Reckoning(book, site, rooms, parsed, moment).plan(modes)
+        return _Reckoning(book, site, rooms, parsed, moment, identities).plan(modes)
     except LedgerError:
         raise
     except RadchargeError as problem:
@@ -69,7 +77,11 @@ def plan(book: PatientBook, site: Any, rooms: Rooms, parsed: Parsed, modes: dict
 
 
 class _Reckoning:
-    def __init__(self, book: PatientBook, site: Any, rooms: Rooms, parsed: Parsed, moment: Moment) -> None:
+    def __init__(
+        self, book: PatientBook, site: Any, rooms: Rooms, parsed: Parsed, moment: Moment,
+        identities: Identities | None,
+    ) -> None:  # fmt: skip
+        self._identities = identities
         self._book = book
         self._site = site
         self._rooms = rooms
@@ -80,6 +92,8 @@ class _Reckoning:
             key=lambda saying: (saying.event.when, saying.event.source, saying.event.id),
         )
         self._events: list[TreatmentEvent] = [saying.event for saying in sayings]
+        if book.coverages:
+            self._events = [_covered(book, saying) for saying in sayings]
         self._sayings = {saying.event.id: saying for saying in sayings}
         self._dates: dict[str, tuple[int, str]] = {}
         self._accounts: dict[str, str] = {}
@@ -116,10 +130,10 @@ class _Reckoning:
         if credited is not None:
             old = self._book.lines[credited.posting]
             charge, line_key, account = old.charge, old.line_key, old.account
-            message, of = old.message, credited.posting
+            message, of, patient = old.message, credited.posting, old.patient
         else:
             assert correction.charge is not None
-            charge, of = correction.charge, None
+            charge, of, patient = correction.charge, None, self._book.number
             line_key = f"{self._book.hex}/{self._rooms.line_key(charge)}"
             message, account = self._dates[charge.dated_by]
         if self._refused:
@@ -142,6 +156,7 @@ class _Reckoning:
             message,
             account,
             None,
+            patient,
         )
         if (name, charge.course) in self._stopped:
             return
@@ -171,7 +186,7 @@ class _Reckoning:
 
     def _body(self, line: Line, destination: Any) -> bytes:
         message = line.message or self._book.message
-        heard = self._parsed.message(message)
+        heard = self._identified(line, message)
         # What is said is this posting's own units; the line may have grown by several postings.
         own = self._book.lines[line.credits].units if line.credits is not None else line.units
         posting = Posting(
@@ -192,8 +207,28 @@ class _Reckoning:
         for name in (charge.dated_by, *reversed(charge.events)):
             saying = self._sayings.get(name)
             if saying is not None and saying.event.message:
-                return saying.event.message, account_of(self._book, saying.account)
+                return saying.event.message, account_of(self._book, saying.account, self._insurance(saying))
         return 0, account_of(self._book, "")
+
+    def _insurance(self, saying: Saying) -> str:
+        """Return the insurance that was told of a visit later, "" where the session's own message says the same."""
+        told = self._book.coverages.get(saying.account)
+        if told is None:
+            return ""
+        return "" if insurance_in(self._parsed.message(saying.event.message)) == told.insurance else told.insurance
+
+    def _identified(self, line: Line, number: int) -> Any:
+        """Return the message that a line is written from, with the patient and insurance that it is charged to."""
+        heard = self._parsed.message(number)
+        identities, book = self._identities, self._book
+        if identities is None:
+            return heard
+        if len(book.group) > 1 and identities.named_in(number) not in (0, line.patient):
+            heard = with_patient(heard, self._parsed.message(identities.message_naming(line.patient)))
+        insurance = line.account.split("/")[2:]
+        if insurance:
+            heard = with_insurance(heard, self._parsed.message(identities.insured_in(insurance[0], book.group)))
+        return heard
 
     def _with_accounts(self, standing: list[Standing], charges: Sequence[Charge]) -> list[Standing]:
         """Return what stands; what an earlier system said without an account stands on the account of its line."""
@@ -272,9 +307,14 @@ def _as_understood(
     return found
 
 
-def account_of(book: PatientBook, visit: str) -> str:
-    """Return the account that a line is charged to: of whom, and for which visit."""
-    return f"{book.hex}/{visit}"
+def account_of(book: PatientBook, visit: str, insurance: str = "") -> str:
+    """Return the account that a line is charged to: of whom, for which visit, and the insurance told of it later."""
+    return f"{book.hex}/{visit}/{insurance}" if insurance else f"{book.hex}/{visit}"
+
+
+def _covered(book: PatientBook, saying: Saying) -> TreatmentEvent:
+    told = book.coverages.get(saying.account)
+    return saying.event if told is None else saying.event._replace(payer=told.payer)
 
 
 def _unsendable(book: PatientBook, line: Line, problem: MessageError) -> Item:

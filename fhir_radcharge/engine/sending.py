@@ -168,7 +168,7 @@ class Sending:
                 self._withdrawn(line.send)
         self._ledger.write_many(
             "insert or ignore into struck (patient, posting) values (?, ?)",
-            [(row.patient, name) for name in struck],
+            [(book.lines[name].patient, name) for name in struck],
         )
         book.struck.update(struck)
         self._ledger.write("insert or ignore into touched (patient) values (?)", (row.patient,))

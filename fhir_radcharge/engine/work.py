@@ -120,12 +120,13 @@ class Work:
         moment = Moment(as_of, as_of or self._site.today(now), now.strftime("%Y%m%d%H%M%S+0000"))
         modes = destination_modes(self._ledger, self._site.destinations)
         lanes = {name: cursor(self._ledger, f"lanes/{name}") or 1 for name in self._site.destinations}
+        identities = self._patients.identities
         plans: list[tuple[PatientBook, Plan]] = []
-        for number in order:
+        for number in dict.fromkeys(map(identities.survivor, order)):
             book = self._patients.book(number)
             if any(item.category == QUARANTINED for item in book.items.values()):
                 continue
-            plans.append((book, plan(book, self._site, self._rooms, self._parsed, modes, moment)))
+            plans.append((book, plan(book, self._site, self._rooms, self._parsed, modes, moment, identities)))
         self._write_items(plans, label(now))
         self._write_postings(plans, lanes)
         for book, made in plans:
@@ -153,7 +154,7 @@ class Work:
                     lane = book.number % lanes[line.destination]
                     outbox.append((line.send, line.destination, lane, book.number, course, state, 0))
                 edition = edition_on(said.charge.day)
-                postings.append(_posting_row(number + len(postings), book.number, said, line.send, edition))
+                postings.append(_posting_row(number + len(postings), line.patient, said, line.send, edition))
                 book.add_line(line)
         self._ledger.append("send", sends)
         self._ledger.append("posting", postings)

@@ -114,6 +114,7 @@ class Line(NamedTuple):
     message: int
     account: str
     send: int | None
+    patient: int = 0
 
     def standing(self, units: int) -> Standing:
         """Return this charge posting as standing with the units that were not credited."""
@@ -138,14 +139,15 @@ class Line(NamedTuple):
 
 LINE_COLUMNS = (
     "id, kind, mode, destination, course, line_key, bill, code, modifiers, day, end_day, line_units,"
-    " place_of_service, provider, packaged, family, slot, keeps_date, dated_by, units, credits, message, account, send"
+    " place_of_service, provider, packaged, family, slot, keeps_date, dated_by, units, credits, message, account,"
+    " send, patient"
 )
 
 
 def read_line(row: Sequence[Any]) -> Line:
     """Return a stored posting, whose row has LINE_COLUMNS."""
     (name, kind, mode, destination, course, line_key, bill, code, modifiers, day, end, line_units, place, provider,
-     packaged, family, slot, keeps_date, dated_by, units, credits, message, account, send) = row  # fmt: skip
+     packaged, family, slot, keeps_date, dated_by, units, credits, message, account, send, patient) = row  # fmt: skip
     charge = Charge(
         bill,
         course,
@@ -166,7 +168,7 @@ def read_line(row: Sequence[Any]) -> Line:
         "",
         bool(keeps_date),
     )
-    return Line(name, kind, mode, destination, line_key, charge, units, credits, message, account, send)
+    return Line(name, kind, mode, destination, line_key, charge, units, credits, message, account, send, patient)
 
 
 def line_fields(charge: Charge) -> tuple[Any, ...]:

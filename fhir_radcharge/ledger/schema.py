@@ -47,6 +47,7 @@ BOOKS: tuple[Book, ...] = (
     _book("day", "number day at"),
     # The digest is the hash of what the body holds, so the chain need not cover the body.
     _book("edition_files", "number digest body", uncovered=1),
+    _book("identity", "number kind patient other account payer insurance revision message content"),
 )
 BOOK = {book.name: book for book in BOOKS}
 
@@ -136,8 +137,17 @@ _EDITIONS = """
 create table edition_files (number integer primary key, digest text not null unique, body blob not null);
 """
 
+_IDENTITY = """
+create table identity (
+    number integer primary key, kind text not null check (kind in ('merge', 'coverage')), patient integer not null,
+    other integer not null, account text not null, payer text not null, insurance text not null,
+    revision integer not null, message integer not null, content blob not null);
+create index identity_patient on identity (patient);
+create index identity_other on identity (other);
+"""
+
 # Numbered, never edited once released: a change is a new entry.
-MIGRATIONS: tuple[str, ...] = (_FIRST, _FHIR, _EDITIONS)
+MIGRATIONS: tuple[str, ...] = (_FIRST, _FHIR, _EDITIONS, _IDENTITY)
 KEPT = (*(book.name for book in BOOKS), "chain")
 
 

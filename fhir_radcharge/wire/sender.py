@@ -93,6 +93,19 @@ class Lacking(NamedTuple):
     told: Callable[[Scope], bool]
 
 
+class Identity(NamedTuple):
+    """Which ADT messages say that two records are one patient or who pays for a visit, and where the prior id is."""
+
+    merges: frozenset[str]
+    updates: frozenset[str]
+    prior: Read
+
+    @property
+    def triggers(self) -> frozenset[str]:
+        """Return every trigger that is taken."""
+        return self.merges | self.updates
+
+
 @dataclass(frozen=True, slots=True)
 class Sender:
     """One record-and-verify system as this site hears it.
@@ -148,3 +161,4 @@ class Sender:
     observations: frozenset[str]
     texts: Mapping[str, tuple[TextSource, ...]]
     facts: Mapping[str, FactSources]
+    identity: Identity | None = None
