@@ -76,11 +76,17 @@ class LiveTables:
         return body
 
     def follow(self) -> None:
-        """Take the tables that were activated last, if they are loaded or staged, with those of earlier dates."""
+        """Take the tables that were activated last, with those of earlier dates: staged, loaded, or from the books.
+
+        A folder that was edited and not activated so changes nothing, after a restart too.
+        """
         spans = editions.spans(self._read)
         if not spans:
             return
-        site = self._staged.get(spans[-1].digest, self._current.now)
+        active = spans[-1].digest
+        site = self._staged.get(active, self._current.now)
+        if site.digest != active:
+            site = self._from_books(active) or site
         self._current.swap(editions.in_force(self._read, _alone(site), spans))
         self._staged.clear()
         self.due.edits = self._edits()
@@ -92,6 +98,17 @@ class LiveTables:
 
     def _edits(self) -> SiteEdits:
         return site_edits(self._current.now, Path(self._config.store.path).with_name("official.db"))
+
+    def _from_books(self, digest: str) -> Site | None:
+        """Return kept tables as they are configured; None where they are not kept or do not fit what was opened."""
+        body = editions.kept(self._read, digest)
+        if body is None:
+            return None
+        try:
+            site = as_configured(editions.edition(self._read, digest), self._config)
+        except (ConfigError, TableError):
+            return None
+        return None if _wired_otherwise(self._current.now, site, self._config) else site
 
     def _loaded(self, folder: Path, digest: str) -> Site:
         try:

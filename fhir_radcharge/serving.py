@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from fhir_radcharge.config import Config
-from fhir_radcharge.editions import in_force
+from fhir_radcharge.editions import active, in_force
 from fhir_radcharge.engine import Engine
 from fhir_radcharge.engine.rooms import rooms
 from fhir_radcharge.gateway.doors import as_configured
@@ -35,8 +36,16 @@ def site_of(config: Config) -> Site:
 
 
 def site_in_force(config: Config, connection: sqlite3.Connection) -> Site:
-    """Return the site of a configuration with the tables that, by its books, still decide earlier dates of service."""
-    return in_force(lambda sql, values: connection.execute(sql, values).fetchall(), site_of(config))
+    """Return the site whose tables compute: those that were activated last, as the books keep them, else the folder's.
+
+    With it come the tables that still decide earlier dates of service.
+    """
+
+    def read(sql: str, values: Sequence[Any]) -> Sequence[Any]:
+        return connection.execute(sql, values).fetchall()
+
+    computing = active(read)
+    return as_configured(computing, config) if computing is not None else in_force(read, site_of(config))
 
 
 def engine_of(config: Config, site: Site, ledger: Books) -> Engine:
@@ -45,7 +54,10 @@ def engine_of(config: Config, site: Site, ledger: Books) -> Engine:
     Tables that are activated later come into force in it; earlier ones are read from the books.
     """
     tables = LiveTables(config, site, ledger.read)
-    engine = Engine(ledger, tables.site, utc_now, rooms()._replace(charges_due=tables.due))
+    engine = Engine(
+        ledger, tables.site, utc_now, rooms()._replace(charges_due=tables.due),
+        credits_per_hour_max=config.credits.per_hour_before_pause,
+    )  # fmt: skip
     engine.tables = tables
     engine.follow_activations(tables.follow)
     return engine

@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 from fhir_radcharge import editions
 from fhir_radcharge.config import Config
 from fhir_radcharge.engine.activation import spans_of
-from fhir_radcharge.gateway.doors import as_configured
-from fhir_radcharge.serving import official_db
+from fhir_radcharge.serving import official_db, site_in_force
 from fhir_radcharge.site import Site
 from fhir_radcharge.site_edits import site_edits
 from fhir_radcharge.whatif import Span as Dates
@@ -49,9 +48,8 @@ def effect(
         return Effect(tally, totals, (), True)
     over = spans_of([*activations, (draft.digest, scope)])
     site = editions.in_force(read, draft, over)
-    found = editions.active(read)
     # Books of an earlier version keep no tables: then what stands is all that can be compared with.
-    base = as_configured(found, config) if found is not None else editions.in_force(read, draft)
+    base = site_in_force(config, connection)
 
     def say(one: Any) -> None:
         if isinstance(one, Foreseen):

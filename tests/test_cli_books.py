@@ -78,8 +78,21 @@ def test_damage_is_seen(base: Desk, tmp_path: Path, statements: list[str], seen:
     assert seen == damaged(copied(base, tmp_path), *statements)
 
 
-def test_what_is_due_is_not_judged_by_other_tables(base: Desk, tmp_path: Path) -> None:
+def test_what_is_due_is_judged_by_the_tables_that_compute_and_not_by_an_edited_folder(base: Desk, tmp_path: Path) -> None:
     desk = copied(base, tmp_path)
+    path = desk.folder / "mappings/rules/level_codes.yaml"
+    path.write_text(path.read_text().replace('code: "77407"', 'code: "77412"'))
+
+    result = desk.run("books")
+
+    assert 0 == result.exit_code
+    assert "not judged" not in result.output
+
+
+def test_what_is_due_is_not_judged_by_other_tables(tmp_path: Path) -> None:
+    desk = Desk(tmp_path, activate=False)
+    desk.engine.decisions.activate(desk.site.digest, "all", "ada", "by an earlier version, which kept no tables")
+    desk.close()
     path = desk.folder / "mappings/settings.yaml"
     path.write_text(path.read_text() + "# another day\n")
 

@@ -25,7 +25,7 @@ from fhir_radcharge.serving import engine_of, site_of
 from fhir_radcharge.simulate import messages, run_of
 from fhir_radcharge.site import digest_of, spelled
 from fhir_radcharge.wire.mllp import frame
-from tests.cli_desk import CONFIG, ROOT, Desk
+from tests.cli_desk import CONFIG, ROOT, Desk, voided
 from tests.official_files import FILES
 from tests.test_cli_destinations import server
 from tests.test_editions_year import brought, drafted
@@ -120,6 +120,41 @@ def test_a_restart_reads_the_tables_of_earlier_dates_from_the_books(tmp_path: Pa
     rows = desk.rows("select distinct day < '2027', code, edition from posting where code in ('77407', '77408')"
                      " and patient = 2 order by 1 desc")  # fmt: skip
     assert [(1, "77407", 1), (0, "77408", 2)] == rows
+    desk.close()
+
+
+def test_a_folder_that_was_edited_and_not_activated_changes_nothing_after_a_restart(tmp_path: Path) -> None:
+    desk = Served(tmp_path)
+    old = desk.engine.site.digest
+    brought(desk, drafted(desk))
+    desk.close()
+    desk.open()
+
+    desk.hear_all(*course(1))
+
+    assert {("77407", 1)} == set(desk.rows("select code, edition from posting where code in ('77407', '77408')"))
+    assert [] == desk.rows("select 1 from open_item where category = 'not_activated'")
+    assert old == desk.engine.site.digest
+    desk.close()
+    status = desk.run("rules", "status")
+    assert (1, True) == (status.exit_code, "changed codes.csv, rules/level_codes.yaml\n" in status.output)
+    assert 0 == desk.run("rules", "activate", "--from", "2027-01-01", "--by", "ada", "--why", "2027").exit_code
+    assert f"        {old[:16]} decides dates of service before 2027-01-01" in desk.run("rules", "status").output
+
+
+def test_more_credits_than_may_go_pause_the_engine_of_a_configuration(tmp_path: Path) -> None:
+    (tmp_path / "north").mkdir()
+    desk = Served(tmp_path / "north").close()
+    desk.config.write_text(CONFIG.replace("per_hour_before_pause = 40", "per_hour_before_pause = 0"))
+    desk.open()
+    raws = course(1)
+    desk.hear_all(*raws)
+    desk.send()
+    desk.hear_all(*[voided(raw) for raw in raws if b"|FRACTION|" in raw or b"FRAC" in raw][:1])
+
+    desk.send()
+
+    assert {("credit_flood",)} == set(desk.rows("select reason from open_item where category = 'credit_flood'"))
     desk.close()
 
 

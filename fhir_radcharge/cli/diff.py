@@ -154,8 +154,8 @@ def _over_books(told: _Told, rules: Path, config_path: Path | None, mappings: Pa
     with opened(config) as connection:
         now = waits(connection)
         in_force = site_in_force(config, connection)
-        if base.site.digest == in_force.digest:
-            # Earlier dates of service may still be decided by tables that only the books have.
+        if mappings is None or base.site.digest == in_force.digest:
+            # What computes: not what the folder says meanwhile, and earlier dates by tables that only the books have.
             base = Side(in_force, site_edits(in_force, official or official_db(config)))
         ((total,),) = connection.execute("select count(*) from event")
         # What is read once and kept need not be looked at by the collector again and again.

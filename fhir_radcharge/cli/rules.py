@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections import Counter
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -52,17 +53,21 @@ def status(config_path: Path | None, as_json: bool) -> None:
     with opened(config) as books:
         active = _activations(books)
         changed = _changed(books, active[0]["digest"] if active else None, mappings)
+        spans = editions.spans(lambda sql, values: books.execute(sql, values).fetchall())
     same = bool(active) and active[0]["digest"] == here
     if as_json:
         say_json(
-            {"here": here, "active": active[0]["digest"] if active else None, "changed": changed, "activations": active}
-        )
+            {"here": here, "active": active[0]["digest"] if active else None, "changed": changed, "activations": active,
+             "in_force": [{"digest": span.digest, "from": span.first} for span in spans]}
+        )  # fmt: skip
         sys.exit(0 if same else 1)
     zone = ZoneInfo(config.site.timezone)
     click.echo(f"here    {here[:16]}")
     for row in active[:1]:
         at = time_words(row["at"], zone)
         click.echo(f"active  {row['digest'][:16]} since {at}, scope {row['scope']}, by {row['by']}: {row['why']}")
+    for span, following in pairwise(spans):
+        click.echo(f"        {span.digest[:16]} decides dates of service before {following.first}")
     if not active:
         click.echo("active  none: nothing is computed until tables are activated")
     _say_changed(changed)
@@ -255,16 +260,25 @@ def _changed(books: sqlite3.Connection, digest: str | None, mappings: Path) -> d
     """Return which files are new, changed or gone since the tables of a digest were activated."""
     if digest == digest_of(mappings):
         return {"new": [], "changed": [], "gone": []}
-    row = books.execute(
-        "select detail from decision where kind = 'tables' and subject = ? order by number desc limit 1", (digest,)
-    ).fetchone()
-    before: dict[str, str] = json.loads(row[0])["files"] if row else {}
+    before = _hashes(books, digest) if digest is not None else {}
     now = file_hashes(mappings)
     return {
         "new": [name for name in now if name not in before],
         "changed": [name for name in now if name in before and before[name] != now[name]],
         "gone": [name for name in before if name not in now],
     }
+
+
+def _hashes(books: sqlite3.Connection, digest: str) -> dict[str, str]:
+    """Return the SHA-256 of each file of activated tables; books of an earlier version have hashes and no files."""
+    body = editions.kept(lambda sql, values: books.execute(sql, values).fetchall(), digest)
+    if body is not None:
+        return {name: hashlib.sha256(content).hexdigest() for name, content in editions.unpacked(body)}
+    row = books.execute(
+        "select detail from decision where kind = 'tables' and subject = ? order by number desc limit 1", (digest,)
+    ).fetchone()
+    found: dict[str, str] = json.loads(row[0])["files"] if row else {}
+    return found
 
 
 def _say_changed(changed: dict[str, list[str]]) -> None:
