@@ -76,7 +76,7 @@ def test_the_example_has_every_key() -> None:
     sections: dict[str, set[str]] = {}
     here = ""
     for line in example.splitlines():
-        if header := re.match(r"(?:# )?\[\[?([a-z.]+)\]\]?", line):
+        if header := re.match(r"(?:# )?\[\[?([a-z_.]+)\]\]?", line):
             here = header[1]
         elif key := re.match(r"(?:# )?([a-z_]+) = ", line):
             sections.setdefault(here, set()).add(key[1])

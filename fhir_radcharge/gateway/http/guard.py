@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any, Final
 
 import httptools
@@ -14,6 +15,7 @@ from fhir_radcharge.gateway.lobby import Door, Lobby
 from fhir_radcharge.gateway.tls import names_of
 
 HEADER_BYTES_MAX: Final = 32 * 1024
+_SILENT: Final = logging.Logger("silent", logging.CRITICAL + 1)
 
 
 class Guarded(HttpToolsProtocol):
@@ -21,6 +23,8 @@ class Guarded(HttpToolsProtocol):
 
     def __init__(self, config: Config, state: ServerState, door: Door, lobby: Lobby) -> None:
         super().__init__(config, state, {})
+        # Its lines are of no form that our logs have, and might quote a request.
+        self.logger = self.access_logger = _SILENT
         self.door = door
         self._lobby = lobby
         self._host = ""
