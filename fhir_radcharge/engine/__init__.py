@@ -27,19 +27,21 @@ class Engine:
     Whatever is durable when a call returns stays; a call that raises has changed nothing. Attempts that an
     earlier process left without an outcome are settled as silent when an engine is made. Where more than
     `credits_per_hour_max` credits would go to a destination within an hour, it is paused for a person.
+    What departs from the standard is refused at the listeners named in `strict`.
     """
 
     def __init__(
         self, ledger: Ledger, site: Any, clock: Callable[[], datetime], doors: Rooms | None = None,
         remembered_max: int = REMEMBERED_MAX,
         credits_per_hour_max: int | None = None,
+        strict: frozenset[str] = frozenset(),
     ) -> None:  # fmt: skip
         self.ledger = ledger
         self.site = site
         self.tables: Any = None  # who can bring other tables while this runs; None: a restart does
         doors = doors if doors is not None else rooms()
         patients = Patients(ledger, remembered_max)
-        self._intake = Intake(ledger, site, clock, doors)
+        self._intake = Intake(ledger, site, clock, doors, strict)
         self._fhir = FhirIntake(ledger, clock)
         self._work = Work(ledger, site, clock, doors, patients)
         self._sending = Sending(ledger, site, clock, patients, credits_per_hour_max)
@@ -47,7 +49,11 @@ class Engine:
         self._sending.recover()
 
     def receive(self, heard: Sequence[Heard]) -> list[bytes | None]:
-        """Store payloads inside the caller's transaction and return their answers, to be given once it is committed."""
+        """Store payloads inside the caller's transaction and return their answers, to be given once it is committed.
+
+        While the disk is nearly full nothing is stored and LedgerError is raised, so that nobody is answered.
+        """
+        self.ledger.need_space()
         return received(heard, self._intake.receive, self._fhir.receive)
 
     def work(self, messages_max: int, patients_max: int | None = None) -> int:

@@ -38,6 +38,8 @@ VERSIONS = frozenset(
 # An empty version is mended by the sender's profile; an unknown type is not.
 REQUIRED = {"DFT": ("PID", "FT1")}
 _SENDERS_MAX = 1_000
+# What a strict listener says of one message; the rest shows when these are mended.
+PROBLEMS_MAX = 20
 
 
 class Door(NamedTuple):
@@ -46,12 +48,17 @@ class Door(NamedTuple):
     original: bool
     reuses_control_ids: bool
     identity: Any = None
+    charset: str | None = None
 
 
 class Intake:
     """The one door through which messages come into the books."""
 
-    def __init__(self, ledger: Ledger, site: Any, clock: Callable[[], datetime], rooms: Rooms) -> None:
+    def __init__(
+        self, ledger: Ledger, site: Any, clock: Callable[[], datetime], rooms: Rooms,
+        strict: frozenset[str] = frozenset(),
+    ) -> None:  # fmt: skip
+        self._strict = strict
         self._ledger = ledger
         self._site = site
         self._clock = clock
@@ -66,7 +73,7 @@ class Intake:
         """
         now = self._clock()
         at, msh7 = label(now), now.strftime("%Y%m%d%H%M%S+0000")
-        looks = [self._look(each.raw) for each in heard]
+        looks = [self._look(each) for each in heard]
         known = self._known([look.dedup for look in looks])
         number = self._ledger.next_number("message")
         rows: list[tuple[Any, ...]] = []
@@ -81,6 +88,8 @@ class Intake:
             if seen and disposition == "taken" and _is_reuse(look, seen):
                 disposition = "reused"
                 items.append(_reused(this, each.listener))
+            if look.nonconforming:
+                items += [_nonconforming(this, each.listener, problem) for problem in look.problems]
             if look.defect is not None:
                 items.append(defect(look.defect, message=this))
             answer = self._answer(look, this, msh7)
@@ -92,10 +101,13 @@ class Intake:
         hold(self._ledger, items, at)
         return answers
 
-    def _look(self, raw: bytes) -> _Look:
-        content = content_hash(raw)
+    def _look(self, heard: Heard) -> _Look:
+        content = content_hash(heard.raw)
         try:
-            return self._look_closer(raw, content)
+            look = self._look_closer(heard.raw, content)
+            if heard.listener in self._strict and look.disposition == "taken":
+                return self._look_strictly(heard.raw, look)
+            return look
         except MessageError as problem:
             problems, wrong = (problem,), None
         except Exception as error:  # noqa: BLE001 -- our own bug in one message must not stop the others
@@ -117,6 +129,21 @@ class Intake:
         taken = "test" if header.processing_id[:1] in ("T", "D") else "taken"
         return _Look(content, dedup, header, door, taken, "accept", ())
 
+    def _look_strictly(self, raw: bytes, look: _Look) -> _Look:
+        """Refuse what departs from the standard, before anything is understood; what senders differ in is let in."""
+        # The tables of all versions are large, and most sites have no strict listener.
+        from fhir_radcharge.wire.conformance import findings
+
+        message = self._rooms.read_message(raw, look.door.charset)
+        problems = tuple(
+            MessageError(found.place, found.text, "mend the message and send it under a new control id", found.code)
+            for found in findings(message)
+            if found.severity == "error"
+        )[:PROBLEMS_MAX]
+        if not problems:
+            return look
+        return look._replace(disposition="unusable", kind="error", problems=problems, nonconforming=True)
+
     def _door(self, header: Any) -> Door:
         name = header.sending_application, header.sending_facility
         door = self._doors.get(name)
@@ -124,7 +151,9 @@ class Intake:
             try:
                 sender = self._site.sender_for(header)
                 identity = getattr(sender, "identity", None)
-                door = Door(sender.answers == "original", sender.control_ids == "reused", identity)
+                door = Door(
+                    sender.answers == "original", sender.control_ids == "reused", identity, sender.charset
+                )
             except (RadchargeError, LookupError):
                 # An unknown sender is held by `work`, not bounced: a table can mend it.
                 door = _DEFAULT_DOOR
@@ -158,6 +187,7 @@ class _Look(NamedTuple):
     kind: Kind
     problems: tuple[MessageError, ...]
     defect: Exception | None = None
+    nonconforming: bool = False
 
 
 class _Known(NamedTuple):
@@ -186,6 +216,17 @@ def _required_of_adt(header: Any, door: Door) -> tuple[str, ...] | None:
     if header.type != "ADT" or identity is None or header.trigger not in identity.triggers:
         return None
     return ("PID", "MRG") if header.trigger in identity.merges else ("PID",)
+
+
+def _nonconforming(number: int, listener: str, problem: MessageError) -> Item:
+    return Item(
+        item_key("message", number, "nonconforming", problem.place, problem.code, problem.problem),
+        "nonconforming",
+        problem.code,
+        message=number,
+        place=problem.place,
+        note=f"{problem.problem}; the strict listener {listener} has answered AE",
+    )
 
 
 def _missing(name: str) -> MessageError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,8 @@ from fhir_radcharge.ledger.schema import BOOKS, MIGRATIONS, guards
 
 # Measured: at 10,000 pages a commit waits less often for a checkpoint than at SQLite's 1,000.
 CHECKPOINT_PAGES = 10_000
+# Below this nothing new is heard, so that what was heard can still be worked through and sent.
+FREE_BYTES_MIN = 64 << 20
 # Before 3.51.3 a checkpoint that races with another connection may corrupt a WAL database: one connection writes and
 # checkpoints, and nothing else does.
 SEVERAL_CONNECTIONS_FROM = (3, 51, 3)
@@ -35,8 +38,11 @@ class Ledger:
     is raised; `generation` counts these, so that whoever remembers what was read knows to forget it.
     """
 
-    def __init__(self, path: Path, *, pages_max: int | None = None) -> None:
+    def __init__(
+        self, path: Path, *, pages_max: int | None = None, free_bytes_min: int = FREE_BYTES_MIN
+    ) -> None:
         self.path = Path(path)
+        self._free_bytes_min = free_bytes_min
         self.generation = 0
         self._pages_max = pages_max
         self._depth = 0
@@ -102,6 +108,16 @@ class Ledger:
         connection.executemany(_INSERT[book], rows)
         self._rows.setdefault(book, []).extend(rows)
         self._tops[book] = rows[-1][0]
+
+    def need_space(self) -> None:
+        """Raise LedgerError while the disk has too little room for new messages."""
+        if not self._free_bytes_min:
+            return
+        disk = os.statvfs(self.path.parent)
+        if disk.f_bavail * disk.f_frsize < self._free_bytes_min:
+            raise LedgerError(
+                f"less than {self._free_bytes_min >> 20} MiB are free where {self.path.name} stands: nothing is heard"
+            )
 
     def next_number(self, book: str) -> int:
         """Return the number that the next row of a book will have."""
