@@ -160,6 +160,13 @@ def _templates(fields: dict[str, str]) -> tuple[Template, ...]:
     )
 
 
+NO_QUERY = (
+    "a receiver of DFT messages cannot be asked what it has, HL7 has no query for that; write hold, or resend where it"
+    " is known to drop a repeated control id"
+)
+"""Why a destination over MLLP has no `query`; a FHIR server can be read."""
+
+
 def _problems(profile: _Destination, data: Row, name: str) -> list[str]:
     told: list[tuple[int, str]] = []
     line = data.lines
@@ -171,6 +178,8 @@ def _problems(profile: _Destination, data: Row, name: str) -> list[str]:
         if segment not in _BEFORE | _AFTER:
             known = ", ".join(sorted(_BEFORE | _AFTER))
             told.append((line["segments"], f"{segment} cannot be copied; the segments are {known}"))
+    if profile.on_ambiguous == "query":
+        told.append((line["on_ambiguous"], NO_QUERY))
     told += _field_problems(profile, data["fields"])
     told += _credit_problems(profile, line)
     return [f"{name}:{number}: {problem}" for number, problem in told]

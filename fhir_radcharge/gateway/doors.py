@@ -9,6 +9,7 @@ from typing import Any
 
 from fhir_radcharge.config import Config, Listen, SendTo
 from fhir_radcharge.config_values import Web
+from fhir_radcharge.destinations import NO_QUERY
 from fhir_radcharge.errors import ConfigError, MessageError
 from fhir_radcharge.gateway import tls
 from fhir_radcharge.gateway.lobby import Door, Limits
@@ -50,6 +51,8 @@ def as_configured(site: Site, config: Config) -> Site:
         elif declared is fhir and fhir is not None:
             changed = {"on_ambiguous": send.on_ambiguous} if send.on_ambiguous else {}
             destinations[send.name] = fhir.model_copy(update=changed)
+        elif send.on_ambiguous == "query":
+            problems.append(f"send[{send.name}].on_ambiguous: {NO_QUERY}")
         elif send.on_ambiguous:
             destinations[send.name] = replace(declared, on_ambiguous=send.on_ambiguous)
     if problems:
