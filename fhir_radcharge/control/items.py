@@ -16,24 +16,12 @@ SOURCE = "person"
 """The source of events that a person says."""
 
 Args = Mapping[str, Any]
-_NOT_RELEASED = {
-    "no_destination": "let a destination take this bill",
-    "course_unknown": "let the sender name the course",
-}
 
 
 def release(engine: Engine, args: Args) -> dict[str, Any]:
     """Let an item go on: a held line by an event of kind `release` (with `modifiers`), all else as it was."""
-    item = _item(engine, args["key"])
-    if item.category == "flag":
-        raise UnsafeError(f"{item.key}: a flag holds nothing; dismiss it when somebody has looked")
-    if item.category == "hold":
-        event = _release_of(engine, item, tuple(args.get("modifiers", ())))
-        return _supplied(engine, item, event, args)
-    if args.get("modifiers"):
-        raise UnsafeError(f"{item.key}: a modifier goes on a held line, and this is {item.category}")
-    engine.decisions.release(item.key, args["by"], args["why"])
-    return {"released": item.key}
+    event = engine.decisions.release(args["key"], args["by"], args["why"], tuple(args.get("modifiers", ())))
+    return {"event": event, "kind": "release"} if event else {"released": args["key"]}
 
 
 def supply(engine: Engine, args: Args) -> dict[str, Any]:
@@ -78,20 +66,6 @@ def _supplied(engine: Engine, item: Item, event: TreatmentEvent, args: Args) -> 
     patient, account = _identity(engine, item)
     engine.decisions.supply(patient, account, event, args["by"], args["why"])
     return {"event": event.id, "kind": event.kind}
-
-
-def _release_of(engine: Engine, item: Item, modifiers: tuple[str, ...]) -> TreatmentEvent:
-    """Return the event that releases one reason of the line that an item names: its code on its date of service."""
-    if item.reason in _NOT_RELEASED:
-        raise UnsafeError(f"{item.key}: {item.reason} cannot be released; {_NOT_RELEASED[item.reason]}")
-    code = item.place.split()[1].partition("-")[0]
-    if code == "?":
-        raise UnsafeError(f"{item.key}: the line has no code yet, so it cannot be released; let its facts be stated")
-    facts: dict[str, Any] = {"code": code, "date": _day(item).isoformat(), "reason": item.reason}
-    if modifiers:
-        facts["modifiers"] = modifiers
-    name = f"release/{item.key}/{_times(engine, f'release/{item.key}/')}"
-    return TreatmentEvent(SOURCE, name, "release", _day(item), course=item.course or None, facts=facts, revision=(1,))
 
 
 def _day(item: Item) -> date:

@@ -21,8 +21,13 @@ from fhir_radcharge.ledger import Ledger
 from fhir_radcharge.ledger.codec import Line, line_fields
 from fhir_radcharge.model import Charge, TreatmentEvent
 
-MESSAGE_ITEMS = frozenset({"unreadable", "reused", "quarantined", "notice", "defect"})
+MESSAGE_ITEMS = frozenset({"unreadable", "nonconforming", "reused", "quarantined", "notice", "defect"})
 SCOPES = ("new", "all")
+# Holds that no person can let go, and what ends them.
+NOT_RELEASED = {
+    "no_destination": "let a destination take this bill",
+    "course_unknown": "let the sender name the course",
+}
 
 
 class Opening(NamedTuple):
@@ -51,22 +56,27 @@ class Decisions:
         self._reader = reader
         self._sending = sending
 
-    def release(self, key: str, by: str, why: str) -> None:
-        """Let what waits go on: a message is read again, a held or refused line goes, a patient is computed again."""
+    def release(self, key: str, by: str, why: str, modifiers: Sequence[str] = ()) -> str:
+        """Let what waits go on: a message is read again, a held or refused line goes, a patient is computed again.
+
+        A held line may be released with modifiers. Returned is the id of the event that releases it, "" for all else.
+        """
         with self._ledger.transaction():
             item, at = self._open(key), self._decide("release", key, by, why)
+            if modifiers and item.category != "hold":
+                raise UnsafeError(f"{key}: a modifier goes on a held line, and this is {item.category}")
             if item.category == "unanswered":
                 raise UnsafeError(f"{key}: say arrived, resend or not_arrived of an unanswered message")
             if item.category == "flag":
                 raise UnsafeError(f"{key}: a flag stands beside a charge and holds nothing; dismiss it")
             if item.category == "hold":
-                self._release_hold(item)
-                return
+                return self._release_hold(item, tuple(modifiers))
             self._sending.close(item, at)
             if item.message and item.category in MESSAGE_ITEMS:
                 self._ledger.write("insert or ignore into again (message) values (?)", (item.message,))
             if item.patient:
                 self._touch(item.patient)
+            return ""
 
     def dismiss(self, key: str, by: str, why: str) -> None:
         """Say that nothing more will be done about an item; it is opened again only if what is due changes."""
@@ -164,18 +174,30 @@ class Decisions:
 
     # -- inside ------------------------------------------------------------------------------------------------
 
-    def _release_hold(self, item: Item) -> None:
+    def _release_hold(self, item: Item, modifiers: tuple[str, ...]) -> str:
         """Append the release as an event, so that the rules see it wherever the line moves."""
+        if item.reason in NOT_RELEASED:
+            raise UnsafeError(f"{item.key}: {item.reason} cannot be released; {NOT_RELEASED[item.reason]}")
         _, spelled, day = item.place.split(" ")
         code = spelled.partition("-")[0]
         if code == "?":
-            raise UnsafeError(f"{item.key}: a line without a code cannot be released; supply what is missing")
-        facts = {"code": code, "date": day, "reason": item.reason}
-        event = TreatmentEvent(
-            "person", f"release/{item.key}", "release", date.fromisoformat(day), course=item.course or None, facts=facts
+            raise UnsafeError(
+                f"{item.key}: the line has no code yet, so it cannot be released; let its facts be stated"
+            )
+        facts: dict[str, Any] = {"code": code, "date": day, "reason": item.reason}
+        if modifiers:
+            facts["modifiers"] = modifiers
+        # A line that is held again may be released again, otherwise than before.
+        ((times,),) = self._ledger.read(
+            "select count(*) from decision where kind = 'release' and subject = ?", (item.key,)
         )
+        event = TreatmentEvent(
+            "person", f"release/{item.key}/{times}", "release", date.fromisoformat(day), course=item.course or None,
+            facts=facts, revision=(1,),
+        )  # fmt: skip
         for number in self._reader.supply(item.patient, event):
             self._touch(number)
+        return event.id
 
     def _open_one(self, patient: int, row: Opening) -> int:
         book = self._patients.book(patient)
