@@ -147,7 +147,7 @@ class Account:
 
     def _without_line(self, event: TreatmentEvent, due: Due) -> Iterator[Entry]:
         """Yield what is said of a fraction that no line of its own tells of."""
-        spot = claims(Spot.of(event), event.day, self._site.rulebook)
+        spot = claims(Spot.of(event), event.day, self._site.rulebook.on(event.day))
         technical: list[str] = [claim.bill for claim in spot.claims if claim.kind in _TECHNICAL]
         blank = Entry(event.day, self._book.number, event.course or "", event.id, "", "", "", "", "", None, "")
         for bill in technical or ["none"]:
@@ -190,7 +190,7 @@ class Account:
         return any((name, key) in self._standing for name in self._destinations(charge.bill))
 
     def _per_day(self, charge: Charge) -> bool:
-        row = self._site.rulebook.catalogue.row(charge.code, charge.day)
+        row = self._site.rulebook.on(charge.day).catalogue.row(charge.code, charge.day)
         return row is not None and row.basis == "per day"
 
     def _age(self, course: str, reason: str, day: date | None) -> int | None:
