@@ -129,9 +129,14 @@ def _operation(
     name: str, answers: dict[str, str], parameters: list[dict[str, Any]] | None = None, body: str = ""
 ) -> dict[str, Any]:
     content = {_JSON: {"schema": {"type": "object"}}}
+    # One resource is answered by where it is; its body comes back only where the sender prefers it.
+    bare = ("200", "201") if body == "Resource" else ()
     found: dict[str, Any] = {
         "operationId": name,
-        "responses": {status: {"description": text, "content": content} for status, text in answers.items()},
+        "responses": {
+            status: {"description": text} | ({} if status in bare else {"content": content})
+            for status, text in answers.items()
+        },
     }
     if parameters:
         found["parameters"] = parameters
