@@ -104,6 +104,26 @@ def test_each_line_lies_in_the_span_of_its_tables_and_each_unit_is_taken_once(
     assert [c for c in decided if not c.slot and c.day >= day] == [c for c in new.charges if not c.slot and c.day >= day]
 
 
+@settings(derandomize=True, max_examples=40, deadline=None)
+@given(data=st.data())
+def test_in_a_chain_of_three_no_unit_is_taken_twice_and_each_date_has_its_own_tables(
+    patients: list[Events], others: dict[str, Rulebook], data: st.DataObject
+) -> None:
+    events = patients[data.draw(st.integers(0, len(patients) - 1))]
+    first, second = sorted([data.draw(CUT), data.draw(CUT)])
+    one, two, three = SITE.rulebook, others[data.draw(st.sampled_from(sorted(others)))], others["both"]
+    spans = Earlier(first - timedelta(days=1), one), Earlier(second - timedelta(days=1), two)
+
+    due = charges_due(events, replace(three, earlier=spans), AS_OF)
+
+    alone = [Counter(charges_due(events, tables, AS_OF).charges) for tables in (one, two, three)]
+    for charge in due.charges:
+        if not (charge.hold and "the other's time" in charge.note):
+            assert charge in alone[(charge.day >= first) + (charge.day >= second)]
+    lines = Counter((unit(c), c.code, c.modifiers) for c in due.charges if c.slot)
+    assert [line for line, count in lines.items() if count > 1] == []
+
+
 def wanted(old: Due, new: Due, day: date) -> set[tuple[str, str, str]]:
     days: dict[tuple[str, str, str], list[tuple[bool, date]]] = defaultdict(list)
     for is_new, due in ((False, old), (True, new)):
