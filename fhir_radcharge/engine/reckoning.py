@@ -18,7 +18,10 @@ from fhir_radcharge.model import Charge, Correction, Flag, Posting, Standing, Tr
 
 
 class Said(NamedTuple):
-    """One new posting: what is remembered of it, its line with the trace, and its frozen bytes (None: shadow)."""
+    """One new posting: what is remembered of it, its line with the trace, and its frozen bytes (None: shadow).
+
+    A `joined` one is said in the message of the posting before it.
+    """
 
     line: Line
     charge: Charge
@@ -26,6 +29,11 @@ class Said(NamedTuple):
     cause: str
     posted: date
     body: bytes | None
+    joined: bool = False
+
+
+# Postings in one message, where a destination takes many.
+LINES_MAX = 50
 
 
 class Plan(NamedTuple):
@@ -120,8 +128,11 @@ class _Reckoning:
             standing = self._with_accounts(self._book.standing(name, mode), charges)
             result = self._rooms.corrections(charges, standing, self._accounts)
             self._flag(result.flags)
+            first = len(self._said)
             for correction in _as_understood(result.corrections, charges, destination, self._rooms.line_key):
                 self._say(correction, name, destination, mode)
+            if mode == "live" and getattr(destination, "per_message", "one") == "many":
+                self._join(first, destination)
         wake = due.wakes.isoformat() if due.wakes is not None else None
         return Plan(tuple(self._said), self._items, frozenset(self._refusals), frozenset(answered), wake)
 
@@ -162,7 +173,7 @@ class _Reckoning:
             return
         try:
             self._refuse_uncoded(charge, destination)
-            body = None if mode == "shadow" else self._body(line, destination)
+            body = None if mode == "shadow" else self._body([line], destination)
         except MessageError as problem:
             item = _unsendable(self._book, line, problem)
             self._items[item.key] = item
@@ -172,6 +183,20 @@ class _Reckoning:
             return
         self._last[name, line_key] = posting
         self._said.append(Said(line, charge, previous, correction.cause, self._moment.posted, body))
+
+    def _join(self, first: int, destination: Any) -> None:
+        """Say together what follows one another and carries the same patient, account, course and session's message."""
+        while first < len(self._said):
+            head = self._said[first]
+            last = first + 1
+            while last < min(len(self._said), first + LINES_MAX) and _carries(self._said[last]) == _carries(head):
+                last += 1
+            if last - first > 1:
+                body = self._body([said.line for said in self._said[first:last]], destination)
+                self._said[first] = head._replace(body=body)
+                for i in range(first + 1, last):
+                    self._said[i] = self._said[i]._replace(body=None, joined=True)
+            first = last
 
     def _refuse_uncoded(self, charge: Charge, destination: Any) -> None:
         if not destination.needs_charge_code:
@@ -184,24 +209,22 @@ class _Reckoning:
                 "no_charge_code",
             )
 
-    def _body(self, line: Line, destination: Any) -> bytes:
-        message = line.message or self._book.message
-        heard = self._identified(line, message)
-        # What is said is this posting's own units; the line may have grown by several postings.
-        own = self._book.lines[line.credits].units if line.credits is not None else line.units
-        posting = Posting(
-            line.id,
-            line.kind,
-            line.destination,
-            line.charge._replace(units=own),
-            line.units,
-            line.credits,
-            message,
-            self._moment.posted,
-        )
-        body = self._rooms.message_for((posting,), destination, heard, line.id, self._moment.msh7, self._site)
+    def _body(self, lines: Sequence[Line], destination: Any) -> bytes:
+        first = lines[0]
+        message = first.message or self._book.message
+        heard = self._identified(first, message)
+        postings = [self._posting(line, message) for line in lines]
+        body = self._rooms.message_for(postings, destination, heard, first.id, self._moment.msh7, self._site)
         assert isinstance(body, bytes)
         return body
+
+    def _posting(self, line: Line, message: int) -> Posting:
+        # What is said is this posting's own units; the line may have grown by several postings.
+        own = self._book.lines[line.credits].units if line.credits is not None else line.units
+        charge = line.charge._replace(units=own)
+        return Posting(
+            line.id, line.kind, line.destination, charge, line.units, line.credits, message, self._moment.posted
+        )
 
     def _dated_by(self, charge: Charge) -> tuple[int, str]:
         for name in (charge.dated_by, *reversed(charge.events)):
@@ -310,6 +333,10 @@ def _as_understood(
 def account_of(book: PatientBook, visit: str, insurance: str = "") -> str:
     """Return the account that a line is charged to: of whom, for which visit, and the insurance told of it later."""
     return f"{book.hex}/{visit}/{insurance}" if insurance else f"{book.hex}/{visit}"
+
+
+def _carries(said: Said) -> tuple[int, str, int, str]:
+    return said.line.patient, said.line.account, said.line.message, said.charge.course
 
 
 def _covered(book: PatientBook, saying: Saying) -> TreatmentEvent:

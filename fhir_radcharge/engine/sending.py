@@ -158,14 +158,19 @@ class Sending:
     def strike(self, row: Waiting) -> PatientBook:
         """Take a message out of the outbox and what it says out of what stands; touch its patient."""
         book = self._patients.book(row.patient)
-        struck = [line.id for line in book.lines.values() if line.send == row.seq]
-        self._ledger.write("delete from outbox where seq = ?", (row.seq,))
-        for line in list(book.lines.values()):
-            if line.credits in struck and line.id not in book.struck and line.send is not None:
-                # It names a charge that never happened, and waited for it, so it was never said.
-                struck.append(line.id)
-                self._ledger.write("delete from outbox where seq = ?", (line.send,))
-                self._withdrawn(line.send)
+        struck: list[str] = []
+        messages = [row.seq]
+        for seq in messages:
+            self._ledger.write("delete from outbox where seq = ?", (seq,))
+            if seq != row.seq:
+                self._withdrawn(seq)
+            told = [line.id for line in book.lines.values() if line.send == seq]
+            struck += told
+            for line in book.lines.values():
+                # It names a charge that never happened, and waited for it, so its message was never said.
+                if line.credits in told and line.id not in book.struck and line.send not in (None, *messages):
+                    assert line.send is not None
+                    messages.append(line.send)
         self._ledger.write_many(
             "insert or ignore into struck (patient, posting) values (?, ?)",
             [(book.lines[name].patient, name) for name in struck],

@@ -146,7 +146,9 @@ class Work:
             blocked = {(i.destination, i.course) for i in book.items.values() if i.category in BLOCKING}
             for said in made.said:
                 line = said.line
-                if said.body is not None:
+                if said.joined:
+                    line = line._replace(send=sends[-1][0])
+                elif said.body is not None:
                     line = line._replace(send=send + len(sends))
                     course = line.charge.course
                     sends.append((line.send, line.destination, book.number, course, line.message, line.id, said.body))
