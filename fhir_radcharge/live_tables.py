@@ -121,7 +121,7 @@ class LiveTables:
         if changed:
             raise UnsafeError(
                 f"the profile of {', '.join(changed)} says otherwise how its connection works, which is read when a"
-                " server starts; restart it, then activate: until then it keeps what it hears and computes nothing"
+                " server starts; restart it, then activate: until then it computes by the tables activated before"
             )
         return site
 

@@ -56,6 +56,11 @@ class CaseResult(NamedTuple):
     differences: tuple[str, ...]
 
 
+def case_files(named: Iterable[Path]) -> list[Path]:
+    """Return the files of cases that are named, and those of the folders that are named, in order."""
+    return [path for one in named for path in (sorted(one.glob("*.yaml")) if one.is_dir() else [one])]
+
+
 def verify(
     paths: Iterable[Path], rulebook: Rulebook, due: DueFunction, correct: Correct = corrections
 ) -> Iterator[CaseResult]:

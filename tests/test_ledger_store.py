@@ -22,6 +22,16 @@ def digests(ledger: Ledger) -> list[str]:
     return [row[0] for row in ledger.read("select digest from edition order by number")]
 
 
+def test_only_its_owner_can_read_what_was_heard(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "a.db")
+
+    note(ledger, "1")
+
+    assert {one.name: one.stat().st_mode & 0o077 for one in tmp_path.iterdir()} == {
+        "a.db": 0, "a.db-wal": 0, "a.db-shm": 0, "a.db.lock": 0, "a.db.secret": 0
+    }  # fmt: skip
+
+
 def test_the_store_is_durable_as_it_promises(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "a.db")
 

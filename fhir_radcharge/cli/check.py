@@ -1,4 +1,4 @@
-"""`check`: the tables proved, the profiles read, the sources found, and what decides a day."""
+"""`check`: the configuration and the profiles read, the tables proved, the cases played, and what decides a day."""
 
 from __future__ import annotations
 
@@ -10,24 +10,42 @@ from typing import Any
 import click
 
 from fhir_radcharge.cli.shared import found_mappings, json_option, say_json, say_table
+from fhir_radcharge.config import load
 from fhir_radcharge.errors import TableError
+from fhir_radcharge.gateway.doors import as_configured
 from fhir_radcharge.rulebook_files import load_rulebook, problems
+from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.rules.rulebook import Rulebook
 from fhir_radcharge.site import load_site
+from fhir_radcharge.verify import case_files, report, verify
 
 
 @click.command()
+@click.option("--config", "config_path", type=click.Path(exists=True, path_type=Path), help="Check this TOML file too.")
 @click.option("--mappings", type=click.Path(exists=True, path_type=Path), help="The folder of tables.")
+@click.option("--cases", type=click.Path(exists=True, path_type=Path), multiple=True, help="Play these cases too.")
 @click.option("--payer", help="Show which row decides each knob of this payer profile.")
 @click.option("--date", "day", type=click.DateTime(["%Y-%m-%d"]), help="The date of service for --payer.")
 @json_option
-def check(mappings: Path | None, payer: str | None, day: Any, as_json: bool) -> None:
-    """Prove every table: no gap, no overlap, no dead row, no row without source; exit 1 if anything is wrong."""
-    folder = found_mappings(mappings)
+def check(
+    config_path: Path | None, mappings: Path | None, cases: tuple[Path, ...], payer: str | None, day: Any,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Prove every table: no gap, no overlap, no dead row, no row without source; exit 1 if anything is wrong.
+
+    With --config also that the file is understood and names only profiles that are there; with --cases also that
+    every case comes out as it says.
+    """
+    config = load(config_path) if config_path else None
+    folder = mappings or (Path(config.rules.mappings) if config else found_mappings(None))
     try:
         rulebook = load_rulebook(folder)
         found = problems(rulebook, folder)
         site = load_site(folder)
+        if config is not None:
+            as_configured(site, config)
+        differing = [one for one in verify(case_files(cases), rulebook, charges_due) if not one.ok]
+        found += list(report(differing))[:-1]
     except TableError as error:
         found = str(error).splitlines()
         _say_findings(found, as_json)

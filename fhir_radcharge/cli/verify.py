@@ -11,7 +11,7 @@ import click
 from fhir_radcharge.cli.shared import found_mappings, json_option, say_json
 from fhir_radcharge.rulebook_files import load_rulebook
 from fhir_radcharge.rules.charging import charges_due
-from fhir_radcharge.verify import report
+from fhir_radcharge.verify import case_files, report
 from fhir_radcharge.verify import verify as verdicts
 
 
@@ -21,9 +21,8 @@ from fhir_radcharge.verify import verify as verdicts
 @json_option
 def verify(files: tuple[Path, ...], mappings: Path | None, as_json: bool) -> None:
     """Run coding cases (FILES, or folders of them) and say which bill differs; exit 1 if any does."""
-    paths = [path for name in files for path in (sorted(name.glob("*.yaml")) if name.is_dir() else [name])]
     rulebook = load_rulebook(found_mappings(mappings))
-    results = list(verdicts(paths, rulebook, charges_due))
+    results = list(verdicts(case_files(files), rulebook, charges_due))
     if as_json:
         say_json([{"id": name, "ok": all(r.ok for r in group), "differences": [f"{r.run}: {d}" for r in group
                    for d in r.differences]} for name, found in groupby(results, key=lambda r: r.id)

@@ -216,6 +216,8 @@ class Ledger:
 
     def _connect(self) -> None:
         try:
+            # Whole messages are in it, so only its owner may read it; what SQLite makes beside it is made alike.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             # The gateway builds the ledger on one thread and then uses it on one other, never on two at once.
             connection = sqlite3.connect(
                 self.path, isolation_level=None, check_same_thread=False, cached_statements=256
@@ -225,7 +227,7 @@ class Ledger:
             _migrate(connection)
             self._check_secret(connection)
             self._load(connection)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             self._drop()
             raise LedgerError(f"{self.path.name} cannot be opened: {error}") from error
         except BaseException:
