@@ -51,6 +51,9 @@ class StoreSection(Section):
     """Where the books are."""
 
     path: Place = Field(description='the database file, such as "var/radcharge.db"')
+    free_mib_min: int = Field(
+        default=64, ge=0, description="MiB that must be free on its disk; below it nothing is heard, 0: never mind"
+    )
 
 
 class RulesSection(Section):

@@ -68,7 +68,7 @@ def opener(config: Config, site: Site) -> Callable[[], tuple[Bookkeeper, Ledger]
     """Return what opens the books: called on the thread that then owns them."""
 
     def opened() -> tuple[Bookkeeper, Ledger]:
-        ledger = Books(Path(config.store.path))
+        ledger = Books(Path(config.store.path), free_bytes_min=config.store.free_mib_min << 20)
         return engine_of(config, site, ledger), ledger
 
     return opened

@@ -36,6 +36,11 @@ _CATEGORIES = {
         "interface analyst",
         "the profile or the sender is mended, then `queue release`",
     ),
+    "nonconforming": ItemWords(
+        "a strict listener refused a message that departs from the standard",
+        "interface analyst",
+        "the sender sends it mended and this is dismissed, or `queue release` lets it in as it is",
+    ),
     "reused": ItemWords(
         "another message came under the control id of an earlier one",
         "interface analyst",
