@@ -1,13 +1,14 @@
 """Same events, same books: neither order nor repetition nor the way there changes what is due."""
 
 import random
+from datetime import date
 
 import pytest
 from project import ROOT
 
 from fhir_radcharge.cases.reading import load_cases
 from fhir_radcharge.cases.runs import runs
-from fhir_radcharge.model import Charge, Standing
+from fhir_radcharge.model import Charge, Place, Standing, TreatmentEvent
 from fhir_radcharge.reconcile import corrections, line_key, posting_id
 from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.rules.rulebook import Rulebook
@@ -152,3 +153,25 @@ def test_two_units_that_a_later_limit_halves_stay_and_nothing_is_said_again(stag
     found = corrections(edited, standing)
 
     assert (found.corrections, [flag.reason for flag in found.flags]) == ((), ["mue_edit"])
+
+
+def test_events_of_two_senders_with_one_id_stay_two(rulebook: Rulebook) -> None:
+    at = Place("freestanding", "on", "single")
+
+    def treated(source: str, name: str, day: int, technique: str) -> list[TreatmentEvent]:
+        on = date(2025, 3, day)
+        return [
+            TreatmentEvent(source, name, "fraction", on, 540, "C1", {"technique": technique, "isocenters": 1}, at),
+            TreatmentEvent(source, f"G{name}", "guidance", on, 535, "C1", {"modality": "ct", "fraction": name}, at),
+            TreatmentEvent(source, f"A{name}", "approval", on, 600, "C1", {"of": f"G{name}", "by": "physician"}, at),
+        ]
+
+    told = [*treated("new", "1", 3, "imrt"), *treated("old", "1", 4, "3d")]
+    apart = [*treated("new", "1", 3, "imrt"), *treated("old", "2", 4, "3d")]
+
+    found, wanted = charges_due(told, rulebook), charges_due(apart, rulebook)
+
+    lines = [(charge.code, charge.modifiers, charge.day, charge.hold) for charge in found.charges]
+    assert lines == [(charge.code, charge.modifiers, charge.day, charge.hold) for charge in wanted.charges]
+    assert {day for _, _, day, _ in lines} == {date(2025, 3, 3), date(2025, 3, 4)}
+    assert {name for charge in found.charges for name in charge.events} <= {"1", "G1", "A1"}

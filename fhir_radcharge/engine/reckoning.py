@@ -103,7 +103,10 @@ class _Reckoning:
         if book.coverages:
             self._events = [_covered(book, saying) for saying in sayings]
         self._sayings = {saying.event.id: saying for saying in sayings}
-        self._dates: dict[str, tuple[int, str]] = {}
+        # Several senders may have given one id; then the day tells which is meant.
+        several = len(self._sayings) < len(sayings)
+        self._of_day = {(one.event.id, one.event.day): one for one in sayings} if several else {}
+        self._dates: dict[tuple[str, date], tuple[int, str]] = {}
         self._accounts: dict[str, str] = {}
         self._said: list[Said] = []
         self._items: dict[str, Item] = {}
@@ -114,8 +117,8 @@ class _Reckoning:
 
     def plan(self, modes: dict[str, str]) -> Plan:
         due = self._rooms.charges_due(tuple(self._events), self._site.rulebook, self._moment.as_of)
-        self._dates = {charge.dated_by: self._dated_by(charge) for charge in due.charges}
-        self._accounts = {name: account for name, (_, account) in self._dates.items()}
+        self._dates = {(charge.dated_by, charge.day): self._dated_by(charge) for charge in due.charges}
+        self._accounts = {name: account for (name, _), (_, account) in self._dates.items()}
         self._hold_charges(due.charges)
         self._flag(due.flags)
         answered = []
@@ -146,7 +149,7 @@ class _Reckoning:
             assert correction.charge is not None
             charge, of, patient = correction.charge, None, self._book.number
             line_key = f"{self._book.hex}/{self._rooms.line_key(charge)}"
-            message, account = self._dates[charge.dated_by]
+            message, account = self._dates[charge.dated_by, charge.day]
         if self._refused:
             key = item_key("refused", name, correction.kind, line_key, charge.units, correction.units, of)
             if key in self._refused:
@@ -228,7 +231,7 @@ class _Reckoning:
 
     def _dated_by(self, charge: Charge) -> tuple[int, str]:
         for name in (charge.dated_by, *reversed(charge.events)):
-            saying = self._sayings.get(name)
+            saying = self._of_day.get((name, charge.day)) or self._sayings.get(name)
             if saying is not None and saying.event.message:
                 return saying.event.message, account_of(self._book, saying.account, self._insurance(saying))
         return 0, account_of(self._book, "")
@@ -290,7 +293,7 @@ class _Reckoning:
                 reason,
                 book.number,
                 charge.course,
-                message=self._dates[charge.dated_by][0],
+                message=self._dates[charge.dated_by, charge.day][0],
                 place=f"{charge.bill} {'-'.join((charge.code or '?', *charge.modifiers))} {charge.day.isoformat()}",
                 note=charge.note,
             )

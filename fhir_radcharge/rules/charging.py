@@ -16,6 +16,7 @@ from fhir_radcharge.rules.editions import composed
 from fhir_radcharge.rules.edits import Release, edited, summed
 from fhir_radcharge.rules.guidance import guidance_due
 from fhir_radcharge.rules.lines import FORM_MODIFIER, Draft, Spot, claims, parts_of
+from fhir_radcharge.rules.naming import told_apart
 from fhir_radcharge.rules.ports import ports_due
 from fhir_radcharge.rules.rulebook import Edits, Rulebook
 from fhir_radcharge.rules.services import differences, excluded, services_due, verification_days
@@ -48,7 +49,9 @@ def _by_one(
     tables: Edits | None,
 ) -> Due:  # fmt: skip
     """Return what is due by one set of tables alone."""
-    live = [event for event in events if not event.voided]
+    live, bare = told_apart([event for event in events if not event.voided])
+    if bare:
+        return _named_as_told(_by_one(live, rulebook, as_of, assume, tables), bare)
     releases = _releases(live)
     told = [event for event in live if event.kind != "release"]
     found = courses(told, rulebook, as_of)
@@ -56,6 +59,20 @@ def _by_one(
     if freed:
         found = courses(told, rulebook, as_of, {name for name, _ in freed})
     return _due(found, releases, freed, rulebook, as_of, assume, tables)
+
+
+def _named_as_told(due: Due, bare: Mapping[str, str]) -> Due:
+    """Return an answer with the ids that the senders gave."""
+
+    def named(events: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple([bare.get(name, name) for name in events])
+
+    return due._replace(
+        charges=tuple([
+            charge._replace(dated_by=bare.get(charge.dated_by, charge.dated_by), events=named(charge.events))
+            for charge in due.charges]),
+        flags=tuple([flag._replace(events=named(flag.events)) for flag in due.flags]),
+    )  # fmt: skip
 
 
 def _releases(
