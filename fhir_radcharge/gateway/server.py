@@ -11,16 +11,13 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from fhir_radcharge.config import Config, SendTo
 from fhir_radcharge.errors import ConfigError, RadchargeError
 from fhir_radcharge.gateway.books import Books
 from fhir_radcharge.gateway.control import ControlSocket
 from fhir_radcharge.gateway.doors import Clock, door_of, pace_of, route_of
-from fhir_radcharge.gateway.fhir_link import FhirLink, fhir_route_of
-from fhir_radcharge.gateway.http.doors import fhir_listener_of
-from fhir_radcharge.gateway.http.listener import FhirListener
 from fhir_radcharge.gateway.link import Link
 from fhir_radcharge.gateway.listener import Listener
 from fhir_radcharge.gateway.lobby import Lobby
@@ -28,6 +25,11 @@ from fhir_radcharge.gateway.logs import log, write_logs
 from fhir_radcharge.gateway.roles import OpenBooks, Verb
 from fhir_radcharge.site import Site
 from fhir_radcharge.wire.fhir.destination import FhirDestination
+
+# What speaks HTTP is large, and is read where a site has a door or a link for it.
+if TYPE_CHECKING:
+    from fhir_radcharge.gateway.fhir_link import FhirLink
+    from fhir_radcharge.gateway.http.listener import FhirListener
 
 # The facility's date is looked at this often: a new day is an event, and a machine may sleep through midnight.
 _DAY_LOOK_S = 20.0
@@ -117,6 +119,8 @@ class Gateway:
             listener = Listener(door_of(listen, self._site, self._around.clock), self._books, self._lobby)
             await self._open_door(listener, listen.name, "listen")
         for one in self._config.fhir_listen:
+            from fhir_radcharge.gateway.http.doors import fhir_listener_of
+
             opened = fhir_listener_of(one, self._site, self._books, self._lobby)
             await self._open_door(opened, one.name, "fhir_listen")
 
@@ -131,6 +135,8 @@ class Gateway:
     def _link_of(self, send: SendTo) -> Link | FhirLink:
         destination: Any = self._site.destinations[send.name]
         if isinstance(destination, FhirDestination):
+            from fhir_radcharge.gateway.fhir_link import FhirLink, fhir_route_of
+
             return FhirLink(fhir_route_of(send, destination), self._books, self._around.chance)
         return Link(route_of(send, destination), self._books, self._around.chance)
 
