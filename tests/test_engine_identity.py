@@ -12,7 +12,8 @@ from fhir_radcharge.engine import Engine, Heard, Outcome
 from fhir_radcharge.engine.identity import Merge, standing_merges
 from fhir_radcharge.ledger import Ledger, broken_promises
 from fhir_radcharge.wire import ack, er7
-from tests.engine_fakes import Clock
+from tests import engine_fakes as fakes
+from tests.engine_fakes import ROOMS, Clock, Desk, Reading, dft, ft1
 from tests.test_engine_rooms import site
 
 DAYS = {"F1": "20260302", "F2": "20260303", "F3": "20260304"}
@@ -162,6 +163,26 @@ def test_a_merged_session_that_is_voided_is_credited_where_it_was_charged(tmp_pa
     office.hear(session("F1", "A", at="1100").replace(b"|CG|", b"|CD|"))
 
     assert office.net() == [("B", "V1", "MCARE", "20260303")]
+
+
+def test_one_id_of_two_senders_on_two_visits_is_charged_once_each_and_stays(tmp_path: Path) -> None:
+    def read_dft(message: er7.Message, sender: object, site: object, number: int) -> Reading:
+        found = fakes.read_dft(message, sender, site, number)  # type: ignore[arg-type]
+        source = er7.text(message, message.segments[0], 3)
+        return found._replace(events=tuple(event._replace(source=source) for event in found.events))
+
+    desk = Desk(tmp_path / "a.db", rooms=ROOMS._replace(read_dft=read_dft))
+    desk.hear(
+        dft("1", "P1", ft1("E1", day="2026-03-02"), account="V1"),
+        dft("2", "P1", ft1("E1", day="2026-03-03"), account="V2", application="LOOSE"),
+    )
+    desk.work()
+    first = desk.send()
+    desk.hear(dft("3", "P1", ft1("E9", day="2026-03-04"), account="V1"))
+    desk.work()
+
+    assert [(sign, day) for sign, _, day, _ in first] == [("CG", "2026-03-02"), ("CG", "2026-03-03")]
+    assert [(sign, day) for sign, _, day, _ in desk.send()] == [("CG", "2026-03-04")]
 
 
 def test_an_adt_message_that_no_profile_takes_is_refused(tmp_path: Path) -> None:

@@ -149,7 +149,8 @@ class _Reckoning:
             assert correction.charge is not None
             charge, of, patient = correction.charge, None, self._book.number
             line_key = f"{self._book.hex}/{self._rooms.line_key(charge)}"
-            message, account = self._dates[charge.dated_by, charge.day]
+            # The account by which it was compared, or it would be taken back the next time.
+            message, account = self._dates[charge.dated_by, charge.day][0], self._accounts[charge.dated_by]
         if self._refused:
             key = item_key("refused", name, correction.kind, line_key, charge.units, correction.units, of)
             if key in self._refused:
