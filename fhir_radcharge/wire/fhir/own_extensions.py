@@ -67,7 +67,7 @@ def _value(one: Mapping[str, Any]) -> Any:
 def _fact(name: str, value: Any, zone: Zone, place: str) -> Any:
     given: Any = None
     if name in names.COUNTS or name in names.ANGLES:
-        given = whole(value)
+        given = whole(value) if name in names.COUNTS else number(value)
         if given is not None and not 0 <= given <= 999_999:
             given = None
     elif name in names.NUMBERS:
