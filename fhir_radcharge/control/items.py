@@ -7,9 +7,8 @@ from datetime import date
 from typing import Any
 
 from fhir_radcharge.engine import Engine
-from fhir_radcharge.engine.fhir_reading import readings_of
 from fhir_radcharge.engine.items import Item, open_item
-from fhir_radcharge.errors import MessageError, UnsafeError
+from fhir_radcharge.errors import UnsafeError
 from fhir_radcharge.model import MISSABLE, TreatmentEvent
 
 SOURCE = "person"
@@ -35,7 +34,8 @@ def supply(engine: Engine, args: Args) -> dict[str, Any]:
     event = TreatmentEvent(
         SOURCE, name, "supplied", _day(item), course=item.course, facts={"what": what}, revision=(1,)
     )
-    return _supplied(engine, item, event, args)
+    engine.decisions.supply_to(item.patient, event, args["by"], args["why"])
+    return {"event": event.id, "kind": event.kind}
 
 
 def dismiss(engine: Engine, args: Args) -> dict[str, Any]:
@@ -62,12 +62,6 @@ def not_arrived(engine: Engine, args: Args) -> dict[str, Any]:
     return {"not_arrived": args["key"]}
 
 
-def _supplied(engine: Engine, item: Item, event: TreatmentEvent, args: Args) -> dict[str, Any]:
-    patient, account = _identity(engine, item)
-    engine.decisions.supply(patient, account, event, args["by"], args["why"])
-    return {"event": event.id, "kind": event.kind}
-
-
 def _day(item: Item) -> date:
     """Return the date of service of a held line; the place of a hold is bill, code with modifiers, and date."""
     return date.fromisoformat(item.place.split()[-1])
@@ -85,27 +79,3 @@ def _item(engine: Engine, key: str) -> Item:
     if item is None:
         raise UnsafeError(f"no item '{key}' is open; see `queue`")
     return item
-
-
-def _identity(engine: Engine, item: Item) -> tuple[str, str]:
-    """Return the patient and account of an item as its sender told them: the books know only their hashes."""
-    ledger, site = engine.ledger, engine.site
-    ((mine,),) = ledger.read("select key from patient where number = ?", (item.patient,)) or ((None,),)
-    numbers = [item.message] if item.message else []
-    numbers += [
-        number
-        for (number,) in ledger.read(
-            "select distinct message from event where patient = ? and message > 0 order by message desc limit 20",
-            (item.patient,),
-        )
-    ]
-    for number in numbers:
-        ((raw,),) = ledger.read("select raw from message where number = ?", (number,))
-        try:
-            readings = readings_of(raw, site, number)
-        except MessageError:
-            continue
-        for reading in readings:
-            if ledger.key(reading.patient) == mine:
-                return reading.patient, reading.account
-    raise UnsafeError(f"{item.key}: no stored message tells whose it is; let the sender send one of this patient")

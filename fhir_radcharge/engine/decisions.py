@@ -162,6 +162,13 @@ class Decisions:
             for number in self._reader.append([tell(event, patient, account)]):
                 self._touch(number)
 
+    def supply_to(self, patient: int, event: TreatmentEvent, by: str, why: str) -> None:
+        """Append an event that a person says of a patient whom the books know."""
+        with self._ledger.transaction():
+            self._decide("supply", event.id, by, why, {"kind": event.kind, "source": event.source})
+            for number in self._reader.supply(patient, event):
+                self._touch(number)
+
     def open_with(self, rows: Sequence[Opening], by: str, why: str) -> int:
         """Load what an earlier system charged as standing; return how many rows were new."""
         with self._ledger.transaction():

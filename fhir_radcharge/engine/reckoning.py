@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
+from fhir_radcharge.engine.due_items import flagged, held, unsendable
 from fhir_radcharge.engine.identified import insurance_in, with_insurance, with_patient
 from fhir_radcharge.engine.identity import Identities
 from fhir_radcharge.engine.items import REFUSALS, Item, item_key
@@ -119,7 +120,10 @@ class _Reckoning:
         due = self._rooms.charges_due(tuple(self._events), self._site.rulebook, self._moment.as_of)
         self._dates = {(charge.dated_by, charge.day): self._dated_by(charge) for charge in due.charges}
         self._accounts = {name: account for (name, _), (_, account) in self._dates.items()}
-        self._hold_charges(due.charges)
+        bills = {bill for destination in self._site.destinations.values() for bill in destination.bills}
+        for charge in due.charges:
+            if charge.hold is not None or charge.bill not in bills:
+                self._add(held(self._book, charge, self._dates[charge.dated_by, charge.day][0]))
         self._flag(due.flags)
         answered = []
         for name, destination in self._site.destinations.items():
@@ -138,6 +142,13 @@ class _Reckoning:
                 self._join(first, destination)
         wake = due.wakes.isoformat() if due.wakes is not None else None
         return Plan(tuple(self._said), self._items, frozenset(self._refusals), frozenset(answered), wake)
+
+    def _add(self, item: Item) -> None:
+        self._items[item.key] = item
+
+    def _flag(self, flags: Sequence[Flag]) -> None:
+        for flag in flags:
+            self._add(flagged(self._book, flag))
 
     def _say(self, correction: Correction, name: str, destination: Any, mode: str) -> None:
         credited = correction.credits
@@ -179,8 +190,7 @@ class _Reckoning:
             self._refuse_uncoded(charge, destination)
             body = None if mode == "shadow" else self._body([line], destination)
         except MessageError as problem:
-            item = _unsendable(self._book, line, problem)
-            self._items[item.key] = item
+            self._add(unsendable(self._book, line, problem))
             if of is not None:
                 # No charge may overtake the credit that should have gone first.
                 self._stopped.add((name, charge.course))
@@ -267,52 +277,6 @@ class _Reckoning:
             for said in standing
         ]
 
-    def _hold_charges(self, charges: Sequence[Charge]) -> None:
-        book = self._book
-        bills = {bill for destination in self._site.destinations.values() for bill in destination.bills}
-        for charge in charges:
-            reason = charge.hold
-            if reason is None:
-                if charge.bill in bills:
-                    continue
-                reason = "no_destination"
-            key = item_key(
-                "hold",
-                book.hex,
-                reason,
-                charge.bill,
-                charge.code,
-                charge.modifiers,
-                charge.day,
-                charge.slot,
-                charge.dated_by,
-                *charge.events[:1],
-            )
-            self._items[key] = Item(
-                key,
-                "hold",
-                reason,
-                book.number,
-                charge.course,
-                message=self._dates[charge.dated_by, charge.day][0],
-                place=f"{charge.bill} {'-'.join((charge.code or '?', *charge.modifiers))} {charge.day.isoformat()}",
-                note=charge.note,
-            )
-
-    def _flag(self, flags: Sequence[Flag]) -> None:
-        for flag in flags:
-            day = flag.day.isoformat() if flag.day else ""
-            key = item_key("flag", self._book.hex, flag.reason, flag.course, day, *flag.events)
-            self._items[key] = Item(
-                key,
-                "flag",
-                flag.reason,
-                self._book.number,
-                flag.course,
-                place=day,
-                note=flag.note,
-            )
-
 
 def _as_understood(
     corrections: Sequence[Correction], charges: Sequence[Charge], destination: Any, line_key: Callable[[Any], str]
@@ -346,18 +310,3 @@ def _carries(said: Said) -> tuple[int, str, int, str]:
 def _covered(book: PatientBook, saying: Saying) -> TreatmentEvent:
     told = book.coverages.get(saying.account)
     return saying.event if told is None else saying.event._replace(payer=told.payer)
-
-
-def _unsendable(book: PatientBook, line: Line, problem: MessageError) -> Item:
-    key = item_key("unsendable", line.destination, line.kind, line.line_key, line.units, problem.place, problem.code)
-    return Item(
-        key,
-        "unsendable",
-        problem.code,
-        book.number,
-        line.charge.course,
-        line.destination,
-        line.message,
-        problem.place,
-        f"{problem.problem}; {problem.remedy}",
-    )
