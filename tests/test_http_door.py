@@ -345,3 +345,25 @@ def test_no_answer_of_a_refusal_quotes_what_was_sent(tmp_path: Path) -> None:
             assert not any(word in json.dumps(told.body) for word in ("TESTPATIENT", "ZZSIM1"))
 
     run(story)
+
+
+def test_an_image_of_no_known_modality_is_flagged_and_stops_nothing_else(tmp_path: Path) -> None:
+    imaging = {
+        "url": f"{fhir_kit.CODEX}image-guided-radiotherapy-modality",
+        "extension": [{"url": "modality", "valueCodeableConcept": {
+            "coding": [{"system": "http://snomed.info/sct", "code": "168537006"}]}}],
+    }  # fmt: skip
+
+    async def story() -> None:
+        async with door(tmp_path, "codex_rt") as client:
+            found = fhir_kit.fraction()
+            kept = [one for one in found["extension"] if "image-guided" not in one["url"]]
+            told = await client.post("/Procedure", {**found, "id": None, "extension": [*kept, imaging]} | {"id": "fx"})
+            client.keeping.work()
+            items = client.keeping.rows("select category, reason from open_item where category in ('flag', 'defect')")
+
+            assert told.status == 201
+            assert ("flag", "insufficient_facts") in [tuple(item) for item in items]
+            assert not any(item[0] == "defect" for item in items)
+
+    run(story)
