@@ -26,6 +26,7 @@ RELEASE: Final = "Radcharge-Release"
 ENTRIES: Final = "Radcharge-Entries"
 ROOT_TYPES: Final = ("transaction", "batch", "message", "collection")
 _TELLING: Final = frozenset({"ChargeItem", "Procedure", "ServiceRequest"})
+_ALL_TOLD_BYTES: Final = 256 * 1024
 _NAMES_MAX: Final = 8
 _ID: Final = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _CONDITION: Final = re.compile(r"\??identifier=([^&|\\,]*)\|([^&|\\,]+)")
@@ -110,8 +111,12 @@ def _kept(asked: Asked, sender: str, release: Release) -> Asked:
 
 
 def _refused(kept: Look, problem: MessageError) -> Look:
-    """Return the look at a request that cannot be used, with all that is wrong and not only the first."""
-    every = problems(kept.asked.body, kept.release) or (problem,)
+    """Return the look at a request that cannot be used, with all that is wrong and not only the first.
+
+    A large one is not read a second time for the rest of what is wrong.
+    """
+    small = len(kept.asked.body) <= _ALL_TOLD_BYTES
+    every = (problems(kept.asked.body, kept.release) if small else ()) or (problem,)
     if problem not in every and problem.place not in {one.place for one in every}:
         every = (problem, *every)
     status = 422 if problem.code in ("101", "200", "203") and problem.place != "body" else 400
