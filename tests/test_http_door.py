@@ -1,6 +1,8 @@
 """The FHIR door: what is answered, when it is durable, and what a repeat, a version and a condition come to."""
 
+import asyncio
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -367,3 +369,25 @@ def test_an_image_of_no_known_modality_is_flagged_and_stops_nothing_else(tmp_pat
             assert not any(item[0] == "defect" for item in items)
 
     run(story)
+
+
+def test_no_reference_is_ever_fetched_and_nothing_of_a_body_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        visitors: list[Any] = []
+        server = await asyncio.start_server(lambda *one: visitors.append(one), "127.0.0.1", 0)
+        base = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/fhir"
+        async with door(tmp_path) as client:
+            subject = {"reference": f"{base}/Patient/TESTPATIENT", "display": "TESTPATIENT ELM"}
+            told = await client.post("/ChargeItem", charge(subject=subject, service=[{"reference": f"{base}/Procedure/1"}]))
+            await client.post("/ChargeItem", b"TESTPATIENT")
+            await events(client)
+        server.close()
+
+        assert told.status == 201
+        assert visitors == []
+
+    with caplog.at_level(logging.DEBUG):
+        run(story)
+    assert "TESTPATIENT" not in caplog.text
