@@ -13,7 +13,8 @@ from http_kit import Keeping, site_sending
 from fhir_radcharge.config_values import Web
 from fhir_radcharge.engine import Outcome
 from fhir_radcharge.engine.rooms import Heard
-from fhir_radcharge.gateway.fhir_link import FhirLink, FhirRoute
+from fhir_radcharge.gateway.fhir_link import FhirLink
+from fhir_radcharge.gateway.fhir_route import FhirRoute
 from fhir_radcharge.gateway.route import Backoff
 from fhir_radcharge.gateway.smart import Client
 from fhir_radcharge.simulate.fhir_dialect import path_of

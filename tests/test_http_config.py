@@ -12,7 +12,7 @@ from test_config import SMALL, loaded, mistakes
 from fhir_radcharge.config_values import Web
 from fhir_radcharge.errors import ConfigError
 from fhir_radcharge.gateway.doors import as_configured
-from fhir_radcharge.gateway.fhir_link import fhir_route_of
+from fhir_radcharge.gateway.fhir_route import fhir_route_of
 
 DOOR = '[[fhir_listen]]\nname = "rv-fhir"\nbind = "127.0.0.1:8080"\nsender = "rv_fhir"\n'
 SEND = '[[send]]\nname = "hospital_put"\nto = "https://fhir.example.org/r4/"\n'

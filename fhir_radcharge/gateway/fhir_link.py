@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, Protocol
 
 import aiohttp
 
-from fhir_radcharge.config import SendTo
-from fhir_radcharge.config_values import Web
 from fhir_radcharge.engine import Outcome, Send
 from fhir_radcharge.engine.fhir_books import left_out, sent_of, with_sent
 from fhir_radcharge.engine.fhir_saying import CREDITS
 from fhir_radcharge.errors import LedgerError
-from fhir_radcharge.gateway import tls
 from fhir_radcharge.gateway.fhir_answers import Answer, asked_item, own_place, read_outcome, told_of
+from fhir_radcharge.gateway.fhir_route import FhirRoute
 from fhir_radcharge.gateway.logs import log
 from fhir_radcharge.gateway.roles import Desk, Verb
-from fhir_radcharge.gateway.route import Backoff
-from fhir_radcharge.gateway.smart import Client, TokenError, Tokens, client_of
+from fhir_radcharge.gateway.smart import TokenError, Tokens
 from fhir_radcharge.wire.fhir import answers
-from fhir_radcharge.wire.fhir.destination import FhirDestination, OutcomeKind
+from fhir_radcharge.wire.fhir.destination import OutcomeKind
 from fhir_radcharge.wire.fhir.http_form import Asked, read_request
 
 _CONNECT_S: Final = 10.0
@@ -32,19 +28,6 @@ _ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 # then nobody knows whether it heard.
 _KEPT_S: Final = 2.0
 _OURS: Final = "radcharge-"
-
-
-class FhirRoute(NamedTuple):
-    """Where a FHIR destination is, and how it is spoken to."""
-
-    name: str
-    base: Web
-    destination: FhirDestination
-    lanes: int
-    timeout_s: float = 30.0
-    ssl: ssl.SSLContext | None = None
-    client: Client | None = None
-    backoff: Backoff = Backoff()
 
 
 class AskingDesk(Desk, Protocol):
@@ -293,21 +276,3 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
             raise ValueError("the answer is too long")
         parts.append(part)
     return b"".join(parts)
-
-
-def fhir_route_of(send: SendTo, destination: FhirDestination) -> FhirRoute:
-    """Return where a link goes and how its server is spoken to."""
-    assert isinstance(send.to, Web), "a FHIR destination has a base"
-    context = client = None
-    if send.to.scheme == "https":
-        given = send.tls
-        context = tls.calling(given.ca, given.cert, given.key) if given else tls.calling(None, None, None)
-    if send.smart is not None:
-        one = send.smart
-        client = client_of(one.token_url.url, one.client_id, one.key, one.key_id, one.algorithm, one.scope)
-    return FhirRoute(
-        send.name, send.to, destination, send.connections or destination.connections, send.timeout_s, context, client,
-        Backoff(cap_s=send.retry_cap_s),
-    )  # fmt: skip
-
-

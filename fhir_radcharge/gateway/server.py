@@ -116,7 +116,7 @@ class Gateway:
             self._links.append(link)
             link.open()
         for listen in self._config.listen:
-            listener = Listener(door_of(listen, self._site, self._around.clock), self._books, self._lobby)
+            listener = Listener(door_of(listen, self._around.clock), self._books, self._lobby)
             await self._open_door(listener, listen.name, "listen")
         for one in self._config.fhir_listen:
             from fhir_radcharge.gateway.http.doors import fhir_listener_of
@@ -135,7 +135,8 @@ class Gateway:
     def _link_of(self, send: SendTo) -> Link | FhirLink:
         destination: Any = self._site.destinations[send.name]
         if isinstance(destination, FhirDestination):
-            from fhir_radcharge.gateway.fhir_link import FhirLink, fhir_route_of
+            from fhir_radcharge.gateway.fhir_link import FhirLink
+from fhir_radcharge.gateway.fhir_route import fhir_route_of
 
             return FhirLink(fhir_route_of(send, destination), self._books, self._around.chance)
         return Link(route_of(send, destination), self._books, self._around.chance)

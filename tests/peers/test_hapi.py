@@ -27,7 +27,8 @@ from fhir_link_kit import AT_ONCE, Till, kinds, settled
 from http_kit import run, site_sending
 
 from fhir_radcharge.config_values import Web
-from fhir_radcharge.gateway.fhir_link import FhirLink, FhirRoute
+from fhir_radcharge.gateway.fhir_link import FhirLink
+from fhir_radcharge.gateway.fhir_route import FhirRoute
 from fhir_radcharge.ledger.promises import broken_promises
 from fhir_radcharge.simulate import courses, messages, run_of, truth
 
