@@ -136,7 +136,7 @@ class Gateway:
         destination: Any = self._site.destinations[send.name]
         if isinstance(destination, FhirDestination):
             from fhir_radcharge.gateway.fhir_link import FhirLink
-from fhir_radcharge.gateway.fhir_route import fhir_route_of
+            from fhir_radcharge.gateway.fhir_route import fhir_route_of
 
             return FhirLink(fhir_route_of(send, destination), self._books, self._around.chance)
         return Link(route_of(send, destination), self._books, self._around.chance)
