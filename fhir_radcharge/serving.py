@@ -58,6 +58,7 @@ def engine_of(config: Config, site: Site, ledger: Books) -> Engine:
         ledger, tables.site, utc_now, rooms()._replace(charges_due=tables.due),
         credits_per_hour_max=config.credits.per_hour_before_pause,
         strict=frozenset(listen.name for listen in config.listen if listen.strict),
+        admitted={listen.name: frozenset(listen.senders) for listen in config.listen},
     )  # fmt: skip
     engine.tables = tables
     engine.follow_activations(tables.follow)

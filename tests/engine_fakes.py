@@ -26,6 +26,7 @@ class Sender(NamedTuple):
     charset: str | None = None
     answers: str = "original"
     control_ids: str = "unique"
+    name: str = "rv"
 
 
 class Reading(NamedTuple):
@@ -47,8 +48,8 @@ class Site(NamedTuple):
     destinations: Mapping[str, Destination]
     senders: Mapping[str, Sender] = {
         "RV": Sender(),
-        "LOOSE": Sender(control_ids="reused"),
-        "ENH": Sender(answers="enhanced"),
+        "LOOSE": Sender(control_ids="reused", name="loose"),
+        "ENH": Sender(answers="enhanced", name="enh"),
     }
     digest: str = "tables-1"
     rulebook: str = "rulebook"

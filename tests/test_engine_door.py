@@ -11,8 +11,9 @@ import pytest
 from fhir_radcharge.engine import Engine, Heard
 from fhir_radcharge.errors import LedgerError
 from fhir_radcharge.ledger import Ledger
+from fhir_radcharge.live_tables import CurrentSite
 from fhir_radcharge.wire import ack
-from tests.engine_fakes import ROOMS, SITE, Clock, Desk, dft, ft1
+from tests.engine_fakes import ROOMS, SITE, Clock, Desk, Sender, dft, ft1
 
 WRONG = dft("1", "P1", ft1("E1"))
 RIGHT = (
@@ -52,6 +53,52 @@ def test_a_person_may_let_a_refused_message_in(tmp_path: Path) -> None:
 
     assert ledger.read("select event_id from event") == [("E1",)]
     assert ledger.read("select 1 from open_item") == []
+
+
+def test_a_sender_who_is_not_admitted_is_refused_in_words_and_kept_for_a_person(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "a.db")
+    engine = Engine(ledger, SITE, Clock(), ROOMS, admitted={"rv": frozenset({"rv"}), "open": frozenset()})
+    engine.decisions.activate(SITE.digest, "all", "ada", "first tables")
+    known, other, stranger = (
+        dft(name, "P1", ft1(f"E{name}"), application=sender) for name, sender in (("1", "RV"), ("2", "LOOSE"), ("3", "WHO"))
+    )
+    with ledger.transaction():
+        answers = engine.receive([Heard("rv", "peer", raw) for raw in (known, other, stranger)])
+        answers += engine.receive([Heard("open", "peer", dft("4", "P1", ft1("E4"), application="LOOSE"))])
+    while engine.work(10):
+        pass
+
+    told = [ack.read_answer(answer) for answer in answers if answer]
+    assert [answer.code for answer in told] == ["AA", "AR", "AR", "AA"]
+    assert [error.place for answer in told for error in answer.errors] == ["MSH[1]-3", "MSH[1]-3"]
+    assert ledger.read("select category, message from open_item order by message") == [
+        ("not_admitted", 2), ("not_admitted", 3)
+    ]  # fmt: skip
+    assert ledger.read("select raw from message where number = 3") == [(stranger,)]
+    assert [row[0] for row in ledger.read("select event_id from event order by number")] == ["E1", "E4"]
+
+    (key,) = ledger.read("select key from open_item where message = 2")[0]
+    engine.decisions.release(key, "ada", "it is one of ours")
+    while engine.work(10):
+        pass
+    assert [row[0] for row in ledger.read("select event_id from event order by number")] == ["E1", "E4", "E2"]
+    assert ledger.read("select message from open_item") == [(3,)]
+
+
+def test_a_profile_that_is_activated_is_asked_by_the_next_message(tmp_path: Path) -> None:
+    site = CurrentSite(SITE)
+    ledger = Ledger(tmp_path / "a.db")
+    engine = Engine(ledger, site, Clock(), ROOMS, admitted={"rv": frozenset({"new"})})
+
+    def answered(number: str) -> str:
+        with ledger.transaction():
+            (answer,) = engine.receive([Heard("rv", "peer", dft(number, "P1", ft1("E1"), application="NEW"))])
+        return ack.read_answer(answer or b"").code
+
+    before = answered("1")
+    site.swap(SITE._replace(digest="tables-2", senders={"NEW": Sender(name="new")}))
+
+    assert (before, answered("2")) == ("AR", "AA")
 
 
 def test_nothing_is_heard_while_the_disk_is_nearly_full_and_all_again_once_it_is_not(

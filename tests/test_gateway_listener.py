@@ -361,23 +361,6 @@ def test_a_sender_that_does_not_read_its_answers_is_cut() -> None:
     run(story())
 
 
-def test_a_sender_who_is_not_admitted_is_answered_last_and_nothing_of_his_is_kept() -> None:
-    async def story() -> None:
-        refusal = ack("X", "AR")
-        async with house(refusal=lambda raw: refusal if b"|INTRUDER|" in raw else None) as home:
-            sender = await home.sender()
-            intruding = message("M2").replace(b"|RV|", b"|INTRUDER|")
-            home.till.gate.clear()
-            sender.send(message("M1"), intruding, message("M3"))
-            await until(lambda: sum(one.owed for one in home.lobby.connections) == 1)
-            home.till.gate.set()
-
-            assert await sender.answers(3) == [home.till.answers[message("M1")], refusal, b""]
-            assert home.till.kept == [message("M1")]
-
-    run(story())
-
-
 def test_closing_answers_what_was_heard_and_hears_no_more() -> None:
     async def story() -> None:
         async with house() as home:

@@ -309,21 +309,6 @@ def test_our_own_bug_ends_the_process_and_nobody_is_answered(tmp_path: Path) -> 
         run(story())
 
 
-def test_a_sender_not_named_at_a_listener_is_refused_in_words(tmp_path: Path) -> None:
-    async def story() -> None:
-        async with running(tmp_path, listen='senders = ["aria_like"]') as server:
-            sender = await Sender.connect(server.port)
-            sender.send(message("M1"))
-            answer = read_answer(await sender.answer())
-
-            assert (answer.code, answer.control_id) == ("AR", "M1")
-            assert [error.place for error in answer.errors] == ["MSH[1]-3"]
-            assert await sender.answer() == b""
-            assert server.till.kept == []
-
-    run(story())
-
-
 def test_an_oversize_message_is_refused_in_words(tmp_path: Path) -> None:
     async def story() -> None:
         async with running(tmp_path, listen="limits.frame = 1000") as server:

@@ -5,7 +5,7 @@ Synchronous, on one thread; the clock, the site and the other rooms are handed i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -27,21 +27,22 @@ class Engine:
     Whatever is durable when a call returns stays; a call that raises has changed nothing. Attempts that an
     earlier process left without an outcome are settled as silent when an engine is made. Where more than
     `credits_per_hour_max` credits would go to a destination within an hour, it is paused for a person.
-    What departs from the standard is refused at the listeners named in `strict`.
+    What departs from the standard is refused at the listeners named in `strict`; `admitted` are the sender profiles
+    that may speak at a listener, all where it names none. What is refused is kept, and on the work queue.
     """
 
     def __init__(
         self, ledger: Ledger, site: Any, clock: Callable[[], datetime], doors: Rooms | None = None,
         remembered_max: int = REMEMBERED_MAX,
         credits_per_hour_max: int | None = None,
-        strict: frozenset[str] = frozenset(),
+        strict: frozenset[str] = frozenset(), admitted: Mapping[str, frozenset[str]] | None = None,
     ) -> None:  # fmt: skip
         self.ledger = ledger
         self.site = site
         self.tables: Any = None  # who can bring other tables while this runs; None: a restart does
         doors = doors if doors is not None else rooms()
         patients = Patients(ledger, remembered_max)
-        self._intake = Intake(ledger, site, clock, doors, strict)
+        self._intake = Intake(ledger, site, clock, doors, strict, admitted)
         self._fhir = FhirIntake(ledger, clock)
         self._work = Work(ledger, site, clock, doors, patients)
         self._sending = Sending(ledger, site, clock, patients, credits_per_hour_max)

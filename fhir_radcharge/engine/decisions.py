@@ -21,7 +21,9 @@ from fhir_radcharge.ledger import Ledger
 from fhir_radcharge.ledger.codec import Line, line_fields
 from fhir_radcharge.model import Charge, TreatmentEvent
 
-MESSAGE_ITEMS = frozenset({"unreadable", "nonconforming", "reused", "quarantined", "notice", "defect"})
+MESSAGE_ITEMS = frozenset(
+    {"unreadable", "nonconforming", "not_admitted", "reused", "quarantined", "notice", "defect"}
+)
 SCOPES = ("new", "all")
 # Holds that no person can let go, and what ends them.
 NOT_RELEASED = {

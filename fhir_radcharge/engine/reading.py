@@ -20,7 +20,7 @@ from fhir_radcharge.wire.dft import Reading
 _PARSED_BYTES_MAX = 1 << 20
 _MARKS_MAX = 500
 # Items of a message that are opened anew each time it is read.
-READ_AGAIN = ("unreadable", "nonconforming", "notice", "defect")
+READ_AGAIN = ("unreadable", "nonconforming", "not_admitted", "notice", "defect")
 
 
 class Stored(NamedTuple):

@@ -49,6 +49,7 @@ class Door(NamedTuple):
     reuses_control_ids: bool
     identity: Any = None
     charset: str | None = None
+    sender: str = ""
 
 
 class Intake:
@@ -56,14 +57,16 @@ class Intake:
 
     def __init__(
         self, ledger: Ledger, site: Any, clock: Callable[[], datetime], rooms: Rooms,
-        strict: frozenset[str] = frozenset(),
+        strict: frozenset[str] = frozenset(), admitted: Mapping[str, frozenset[str]] | None = None,
     ) -> None:  # fmt: skip
         self._strict = strict
+        self._admitted = admitted or {}
         self._ledger = ledger
         self._site = site
         self._clock = clock
         self._rooms = rooms
         self._doors: dict[tuple[str, str], Door] = {}
+        self._doors_of = site.digest
 
     def receive(self, heard: Sequence[Heard]) -> list[bytes | None]:
         """Store every payload and return its answer, None where the sender asked for none.
@@ -71,6 +74,9 @@ class Intake:
         The answers may leave when the transaction around this call is committed. The same id with the same bytes
         gets the stored answer again and leaves no trace.
         """
+        if self._site.digest != self._doors_of:
+            self._doors.clear()
+            self._doors_of = self._site.digest
         now = self._clock()
         at, msh7 = label(now), now.strftime("%Y%m%d%H%M%S+0000")
         looks = [self._look(each) for each in heard]
@@ -88,8 +94,8 @@ class Intake:
             if seen and disposition == "taken" and _is_reuse(look, seen):
                 disposition = "reused"
                 items.append(_reused(this, each.listener))
-            if look.nonconforming:
-                items += [_nonconforming(this, each.listener, problem) for problem in look.problems]
+            if look.category:
+                items += [_turned_away(this, each.listener, look.category, problem) for problem in look.problems]
             if look.defect is not None:
                 items.append(defect(look.defect, message=this))
             answer = self._answer(look, this, msh7)
@@ -104,7 +110,7 @@ class Intake:
     def _look(self, heard: Heard) -> _Look:
         content = content_hash(heard.raw)
         try:
-            look = self._look_closer(heard.raw, content)
+            look = self._look_closer(heard, content)
             if heard.listener in self._strict and look.disposition == "taken":
                 return self._look_strictly(heard.raw, look)
             return look
@@ -114,10 +120,15 @@ class Intake:
             problems, wrong = (_DEFECT,), error
         return _Look(content, content, self._rooms.no_header, _DEFAULT_DOOR, "refused", "reject", problems, wrong)
 
-    def _look_closer(self, raw: bytes, content: bytes) -> _Look:
+    def _look_closer(self, heard: Heard, content: bytes) -> _Look:
+        raw = heard.raw
         header = self._rooms.header(raw)
         dedup = _dedup(header.sending_application, header.sending_facility, header.control_id) or content
         door = self._door(header)
+        if not self._admits(heard.listener, door):
+            return _Look(
+                content, dedup, header, door, "refused", "reject", (_NOT_ADMITTED,), category="not_admitted"
+            )
         required = REQUIRED.get(header.type) or _required_of_adt(header, door)
         if required is None:
             return _Look(content, dedup, header, door, "refused", "reject", (_TYPE,))
@@ -128,6 +139,10 @@ class Intake:
                 return _Look(content, dedup, header, door, "unusable", "error", (_missing(name),))
         taken = "test" if header.processing_id[:1] in ("T", "D") else "taken"
         return _Look(content, dedup, header, door, taken, "accept", ())
+
+    def _admits(self, listener: str, door: Door) -> bool:
+        admitted = self._admitted.get(listener)
+        return not admitted or door.sender in admitted
 
     def _look_strictly(self, raw: bytes, look: _Look) -> _Look:
         """Refuse what departs from the standard, before anything is understood; what senders differ in is let in."""
@@ -142,7 +157,7 @@ class Intake:
         )[:PROBLEMS_MAX]
         if not problems:
             return look
-        return look._replace(disposition="unusable", kind="error", problems=problems, nonconforming=True)
+        return look._replace(disposition="unusable", kind="error", problems=problems, category="nonconforming")
 
     def _door(self, header: Any) -> Door:
         name = header.sending_application, header.sending_facility
@@ -152,7 +167,8 @@ class Intake:
                 sender = self._site.sender_for(header)
                 identity = getattr(sender, "identity", None)
                 door = Door(
-                    sender.answers == "original", sender.control_ids == "reused", identity, sender.charset
+                    sender.answers == "original", sender.control_ids == "reused", identity, sender.charset,
+                    sender.name,
                 )
             except (RadchargeError, LookupError):
                 # An unknown sender is held by `work`, not bounced: a table can mend it.
@@ -187,7 +203,7 @@ class _Look(NamedTuple):
     kind: Kind
     problems: tuple[MessageError, ...]
     defect: Exception | None = None
-    nonconforming: bool = False
+    category: str = ""
 
 
 class _Known(NamedTuple):
@@ -197,6 +213,9 @@ class _Known(NamedTuple):
 
 _DEFAULT_DOOR = Door(original=False, reuses_control_ids=False)
 _TYPE = MessageError("MSH-9", "this message type is not taken here", "send DFT^P03 or DFT^P11", "200")
+_NOT_ADMITTED = MessageError(
+    "MSH-3", "this sender is not admitted at this port", "name its profile in `senders` of the listener", "207"
+)
 _VERSION = MessageError("MSH-12", "this version is not taken here", "send a version from 2.1 to 2.9", "203")
 
 
@@ -218,14 +237,14 @@ def _required_of_adt(header: Any, door: Door) -> tuple[str, ...] | None:
     return ("PID", "MRG") if header.trigger in identity.merges else ("PID",)
 
 
-def _nonconforming(number: int, listener: str, problem: MessageError) -> Item:
+def _turned_away(number: int, listener: str, category: str, problem: MessageError) -> Item:
     return Item(
-        item_key("message", number, "nonconforming", problem.place, problem.code, problem.problem),
-        "nonconforming",
+        item_key("message", number, category, problem.place, problem.code, problem.problem),
+        category,
         problem.code,
         message=number,
         place=problem.place,
-        note=f"{problem.problem}; the strict listener {listener} has answered AE",
+        note=f"{problem.problem}; {problem.remedy}; heard and answered at {listener}",
     )
 
 

@@ -41,6 +41,12 @@ _CATEGORIES = {
         "interface analyst",
         "the sender sends it mended and this is dismissed, or `queue release` lets it in as it is",
     ),
+    "not_admitted": ItemWords(
+        "a sender spoke at a listener that does not name its profile",
+        "interface analyst",
+        "the profile is named in `senders` of the listener and the message is sent again, or `queue release` lets this"
+        " one in",
+    ),
     "reused": ItemWords(
         "another message came under the control id of an earlier one",
         "interface analyst",

@@ -166,10 +166,6 @@ class Connection(asyncio.Protocol):
         heard: list[Heard] = []
         for item in items:
             if type(item) is Frame:
-                refusal = self.door.refusal and self.door.refusal(item.payload)
-                if refusal:
-                    self._tell(heard)
-                    return self._refuse(refusal)
                 heard.append(Heard(self.door.name, self._peer, item.payload))
             elif type(item) is Oversize and self.door.oversize:
                 self._tell(heard)
@@ -185,12 +181,6 @@ class Connection(asyncio.Protocol):
             self._books.hear(self, heard)
             if self.owed > self.door.limits.owed_max:
                 self._read_or_not()
-
-    def _refuse(self, answer: bytes) -> None:
-        """Answer a stranger after all that is owed, and hear no more of him."""
-        self._lobby.count("sender_not_admitted", self.door.name, self._host)
-        self._aside(answer)
-        self.hang_up()
 
     def _aside(self, answer: bytes) -> None:
         """Say what the books know nothing of, when its turn comes."""

@@ -69,7 +69,7 @@ def pace_of(config: Config) -> Pace:
     )  # fmt: skip
 
 
-def door_of(listen: Listen, site: Site, clock: Clock) -> Door:
+def door_of(listen: Listen, clock: Clock) -> Door:
     """Return the rules of one listener."""
     granted, context, names = listen.limits, None, frozenset[str]()
     if listen.tls is not None:
@@ -79,10 +79,10 @@ def door_of(listen: Listen, site: Site, clock: Clock) -> Door:
         frame_bytes_max=granted.frame, frame_s=granted.frame_s, idle_s=granted.idle_s, owed_max=granted.owed,
         connections_max=granted.connections, connections_per_peer_max=granted.connections_per_peer,
     )  # fmt: skip
-    answers = Refusals(frozenset(listen.senders), site, clock)
+    answers = Refusals(clock)
     return Door(
         listen.name, listen.bind.host, listen.bind.port, limits, context,
-        answers.refusal if listen.senders else None, answers.oversize, names,
+        answers.oversize, names,
     )  # fmt: skip
 
 
@@ -103,30 +103,11 @@ def answers_of(destination: Destination) -> Mapping[str, Kind]:
 
 
 class Refusals:
-    """The answers that a listener gives by itself: to a sender not admitted, and to a frame over the limit.
+    """The answer that a listener gives by itself, to a frame over the limit: nothing is left of it to store."""
 
-    Neither is stored: a stranger must not fill the books, and of an oversize frame nothing is left to store.
-    """
-
-    def __init__(self, senders: frozenset[str], site: Site, clock: Clock) -> None:
-        self._senders = senders
-        self._site = site
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._count = 0
-
-    def refusal(self, payload: bytes) -> bytes | None:
-        """Return AR or CR for a sender whose profile may not speak here; None for any other, and for no HL7."""
-        try:
-            header = ack.header(payload)
-        except MessageError:
-            return None  # the engine answers it, and keeps it
-        sender = self._site.sender_named(header.sending_application, header.sending_facility)
-        if sender is not None and sender.name in self._senders:
-            return None
-        problem = MessageError(
-            "MSH-3", "this sender is not admitted at this port", "name its profile in `senders` of the listener"
-        )
-        return self._said(header, problem)
 
     def oversize(self, limit: int) -> bytes:
         """Return AR without a control id, for the bytes that held it are gone."""

@@ -31,7 +31,6 @@ class Limits(NamedTuple):
 class Door(NamedTuple):
     """One listener's name and rules.
 
-    `refusal` looks at a payload and returns the answer to a sender who is not admitted here, or None.
     `oversize` returns the answer to a frame over the limit: it names no message, because the bytes are gone.
     `client_names` are the certificate names admitted; empty admits all.
     """
@@ -41,7 +40,6 @@ class Door(NamedTuple):
     port: int
     limits: Limits = Limits()
     ssl: ssl.SSLContext | None = None
-    refusal: Callable[[bytes], bytes | None] | None = None
     oversize: Callable[[int], bytes] | None = None
     client_names: frozenset[str] = frozenset()
 
