@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from fhir_radcharge.chargemaster import ChargeMaster, Key, Row, overlap
-from fhir_radcharge.errors import TableError
+from fhir_radcharge.errors import TableError, did_you_mean
 
 _COLUMNS = [
     "destination",
@@ -52,7 +52,7 @@ def _charge_row(cells: list[str], destinations: frozenset[str]) -> tuple[Key, Ro
         raise ValueError(f"has {len(cells)} cells and needs {len(_COLUMNS)}")
     destination, code, modifiers, first, last, charge_code, department, revenue_code, price = cells
     if destinations and destination not in destinations:
-        raise ValueError(f"there is no destination '{destination}'")
+        raise ValueError(f"there is no destination '{destination}'{did_you_mean(destination, destinations)}")
     if not code or not charge_code:
         raise ValueError("code and charge_code must be filled")
     try:
@@ -62,11 +62,18 @@ def _charge_row(cells: list[str], destinations: frozenset[str]) -> tuple[Key, Ro
     if amount is not None and (not amount.is_finite() or amount < 0):
         raise ValueError(f"the price '{price}' is not an amount")
     row = Row(
-        date.fromisoformat(first),
-        date.fromisoformat(last) if last else None,
+        _day("from", first),
+        _day("to", last) if last else None,
         charge_code,
         department,
         revenue_code,
         amount,
     )
     return (destination, code, modifiers), row
+
+
+def _day(column: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{column} is '{text}'; write a date as 2026-01-31") from None

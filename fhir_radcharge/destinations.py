@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from fhir_radcharge.errors import TableError
+from fhir_radcharge.errors import TableError, did_you_mean
 from fhir_radcharge.model import Bill
 from fhir_radcharge.strict_yaml import Code, Row, Strict, parse, validated
 from fhir_radcharge.wire.destination import CreditStyle, Destination, OnAmbiguous, Template, Write
@@ -198,7 +198,8 @@ def _field_problems(profile: _Destination, fields: Row) -> list[tuple[int, str]]
         elif path in ("FT1-8", "FT1-9") and profile.version >= "2.6":
             told.append((at, f"{path} is withdrawn in {profile.version}; leave it out"))
         if value not in WRITERS:
-            told.append((at, f"'{value}' is no value; the values are {', '.join(sorted(WRITERS))}"))
+            near = did_you_mean(value, WRITERS)
+            told.append((at, f"'{value}' is no value; the values are {', '.join(sorted(WRITERS))}{near}"))
     if profile.version == "2.1" and profile.fields.get("FT1-10") == "units":
         told.append((fields.lines["FT1-10"], "in 2.1 the quantity is FT1-11 and FT1-10 is the amount"))
     for path in _REQUIRED:

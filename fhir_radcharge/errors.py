@@ -11,6 +11,17 @@
 A message names the place, the value and the way out, and never a person.
 """
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'W'?` with the known word nearest to a wrong one, nothing where none is near."""
+    near = difflib.get_close_matches(word, sorted(known), 1)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
 
 class RadchargeError(Exception):
     """Anything that this package raises on purpose."""

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from pydantic import BeforeValidator, Field
 
-from fhir_radcharge.errors import TableError
-from fhir_radcharge.rules.catalogue import FAMILIES, Catalogue, CodeRow, Component, Payable
+from fhir_radcharge.errors import TableError, did_you_mean
+from fhir_radcharge.rules.catalogue import FAMILIES, Basis, Catalogue, CodeRow, Component, Payable
 from fhir_radcharge.rules.policy import Knob, KnobRow, Policy, Profile, Reason
 from fhir_radcharge.strict_yaml import Rows, Strict, line_of, load, typed, validated
 
@@ -30,6 +30,7 @@ _WORDS: Mapping[str, Sequence[str]] = {
     "hospital": get_args(Payable),
     "physician": get_args(Payable),
     "modifier_26": _YES_NO,
+    "basis": get_args(Basis),
     "computed": _YES_NO,
     "confidence": CONFIDENCES,
 }
@@ -61,9 +62,11 @@ def load_policy(paths: Sequence[Path]) -> Policy:
     """
     knobs: dict[str, Knob] = {}
     profiles: dict[str, Profile] = {}
-    default = ""
+    default, line = "", 1
     for number, path in enumerate(paths):
-        file: _PayersFile = validated(_PayersFile if number == 0 else _SiteFile, load(path), path)
+        data = load(path)
+        file: _PayersFile = validated(_PayersFile if number == 0 else _SiteFile, data, path)
+        line = line if number else data.lines["default"]
         default = file.default or default
         knobs.update(_knobs(file, path))
         for profile in _profiles(file, path):
@@ -73,7 +76,7 @@ def load_policy(paths: Sequence[Path]) -> Policy:
                     " choose another name"
                 )
             profiles[profile.name] = profile
-    return Policy(knobs.values(), profiles.values(), default)
+    return Policy(knobs.values(), profiles.values(), default, f"{paths[0]}:{line}")
 
 
 def load_reasons(path: Path) -> tuple[Reason, ...]:
@@ -115,7 +118,8 @@ def _code_row(cells: Sequence[str], place: str) -> CodeRow:
         raise TableError(f"{place}: code '{row['code']}' is not five capitals and digits")
     for column, words in _WORDS.items():
         if row[column] not in words:
-            raise TableError(f"{place}: {column} is '{row[column]}'; write one of {', '.join(words)}")
+            raise TableError(f"{place}: {column} is '{row[column]}'; write one of {', '.join(words)}"
+                             + did_you_mean(row[column], words))  # fmt: skip
     if not row["label"] or not row["sources"]:
         raise TableError(f"{place}: {row['code']} has no label or no source; write both")
     limit = row["mue_per_day"]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fhir_radcharge.errors import TableError
+from fhir_radcharge.errors import TableError, did_you_mean
 from fhir_radcharge.profile_words import check_values, sources, states
 from fhir_radcharge.sender_file import SenderFile
 from fhir_radcharge.strict_yaml import Row, line_of, parse, typed, validated
@@ -249,7 +249,7 @@ class _Compiler:
             if name not in NAMES:
                 self._say(
                     self._line("facts", name),
-                    f"'{name}' is no fact; the facts are {', '.join(sorted(NAMES))}",
+                    f"'{name}' is no fact; the facts are {', '.join(sorted(NAMES))}{did_you_mean(name, NAMES)}",
                 )
         for text in self.profile.texts:
             for name in names_in(text.like):

@@ -15,7 +15,7 @@ from pydantic import Field
 from fhir_radcharge.chargemaster import ChargeMaster, overlap
 from fhir_radcharge.chargemaster_files import load_chargemaster
 from fhir_radcharge.destinations import read_destination
-from fhir_radcharge.errors import MessageError, TableError
+from fhir_radcharge.errors import MessageError, TableError, did_you_mean
 from fhir_radcharge.fhir_profiles import NO_FHIR, FhirSite, load_fhir
 from fhir_radcharge.model import Campus, Ownership, Place, Setting
 from fhir_radcharge.places import PlaceRow, Plans, Settings
@@ -221,13 +221,17 @@ def _by_name(senders: list[Sender], problems: list[str]) -> dict[tuple[str, str]
 
 
 def _unknown_payers(mappings: Path, plans: Plans, senders: list[Sender], known: set[str]) -> list[str]:
-    file = f"{mappings.name}/payers_by_plan.yaml"
-    told = [f"{file}:1: there is no payer profile '{name}'" for name in plans.profiles() if name not in known]
-    return told + [
-        f"{sender.file}:1: message.payer.absent: there is no payer profile '{sender.payer_absent}'"
-        for sender in senders
-        if sender.payer_absent not in known
-    ]
+    told: list[str] = []
+    if any(name not in known for name in plans.profiles()):
+        for row in load(mappings / "payers_by_plan.yaml")["plans"]:
+            told += _no_payer(f"{mappings.name}/payers_by_plan.yaml:{row.line}", row["payer"], known)
+    for sender in senders:
+        told += _no_payer(f"{sender.file}:1: message.payer.absent", sender.payer_absent, known)
+    return told
+
+
+def _no_payer(place: str, name: str, known: set[str]) -> list[str]:
+    return [] if name in known else [f"{place}: there is no payer profile '{name}'{did_you_mean(name, known)}"]
 
 
 def _refuse_twins(destinations: list[Destination], problems: list[str]) -> None:

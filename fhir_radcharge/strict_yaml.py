@@ -7,16 +7,16 @@ number, a date or a truth value says so by its type; `typed` does so for values 
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, cast, get_args
 
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
-from fhir_radcharge.errors import TableError
+from fhir_radcharge.errors import TableError, did_you_mean
 
 ModelT = TypeVar("ModelT")
 
@@ -31,6 +31,7 @@ _PLAIN = {
         r"(?![-+]?[0-9][0-9_.]*[eE][-+]?[0-9]+$|0[0-9]+$|[0-9]+:[0-9]|[yYnN]$).*", re.DOTALL
     ),
 }
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 _INTEGER = re.compile(r"-?(0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)\.[0-9]+")
 
@@ -99,7 +100,7 @@ def parse(text: str, name: str) -> Any:
 def validated(model: type[ModelT], data: Any, name: Path | str) -> ModelT:
     """Return the data as the model's values; raise one TableError with a `file:line: ...` line for each problem."""
     try:
-        return TypeAdapter(model).validate_python(data)
+        return cast(ModelT, _adapter(model).validate_python(data))
     except ValidationError as error:
         known = sorted(set(_field_names(model, set())))
         lines = [_told(item, data, str(name), known) for item in error.errors(include_url=False)]
@@ -194,13 +195,15 @@ def _told(item: Any, data: Any, name: str, known: Sequence[str]) -> str:
     line, trail = _walk(data, item["loc"])
     where = f"{name}:{line}: {trail}" if trail else f"{name}:{line}"
     if item["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(item["loc"][-1]), known, 1)
-        return f"{where}: unknown key" + (f"; did you mean '{near[0]}'?" if near else "; remove it")
+        return f"{where}: unknown key" + (did_you_mean(str(item["loc"][-1]), known) or "; remove it")
     if item["type"] == "missing":
         return f"{where}: is missing; write it"
     problem = item["msg"].removeprefix("Value error, ")
     given = item["input"]
-    return f"{where}: {problem}" + (f" (found '{given}')" if isinstance(given, str) else "")
+    found = f" (found '{given}')" if isinstance(given, str) else ""
+    if found and item["type"] == "literal_error":
+        found += did_you_mean(given, re.findall("'([^']*)'", item["ctx"]["expected"]))
+    return f"{where}: {problem}{found}"
 
 
 def _walk(data: Any, loc: Sequence[int | str]) -> tuple[int, str]:

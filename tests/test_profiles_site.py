@@ -196,7 +196,7 @@ def test_every_mistake_of_every_file_is_told_at_once(mappings: Path) -> None:
             "senders/plain.yaml",
             "absent: medicare",
             "absent: medicair",
-            "mappings/senders/plain.yaml:1: message.payer.absent: there is no payer profile 'medicair'",
+            "mappings/senders/plain.yaml:1: message.payer.absent: there is no payer profile 'medicair'; did you mean 'medicare'?",
         ),
         (
             "senders/plain.yaml",

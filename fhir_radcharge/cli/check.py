@@ -13,10 +13,11 @@ from fhir_radcharge.cli.shared import found_mappings, json_option, say_json, say
 from fhir_radcharge.config import load
 from fhir_radcharge.errors import TableError
 from fhir_radcharge.gateway.doors import as_configured
-from fhir_radcharge.rulebook_files import load_rulebook, problems
+from fhir_radcharge.rulebook_files import problems
 from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.rules.rulebook import Rulebook
 from fhir_radcharge.site import load_site
+from fhir_radcharge.site_words import site_problems
 from fhir_radcharge.verify import case_files, report, verify
 
 
@@ -39,9 +40,9 @@ def check(
     config = load(config_path) if config_path else None
     folder = mappings or (Path(config.rules.mappings) if config else found_mappings(None))
     try:
-        rulebook = load_rulebook(folder)
-        found = problems(rulebook, folder)
         site = load_site(folder)
+        rulebook = site.rulebook
+        found = [*problems(rulebook, folder), *site_problems(site, folder)]
         if config is not None:
             as_configured(site, config)
         differing = [one for one in verify(case_files(cases), rulebook, charges_due) if not one.ok]

@@ -12,6 +12,8 @@ from fhir_radcharge.errors import TableError
 Component = Literal["technical", "professional", "split"]
 Payable = Literal["billable", "bundled", "carrier_priced", "not_billable", "not_recognized", "packaged"]
 
+Basis = Literal["per session", "per fraction", "per five fractions", "per day", "per plan", "per course", "event"]
+
 FAMILIES = (
     "delivery",
     "stereotactic",
@@ -103,6 +105,20 @@ class Catalogue:
 
     def __len__(self) -> int:
         return sum(map(len, self._rows.values()))
+
+
+class Either(Catalogue):
+    """What is known to one of two catalogues, the first asked first: for what is read under both."""
+
+    __slots__ = ("_one", "_other")
+
+    def __init__(self, one: Catalogue, other: Catalogue) -> None:
+        self._rows = {**other._rows, **one._rows}
+        self._one, self._other = one, other
+
+    def row(self, code: str, day: date) -> CodeRow | None:
+        """Return the row of a code on a date of service, None where it has none in either."""
+        return self._one.row(code, day) or self._other.row(code, day)
 
 
 def _start(row: CodeRow) -> date:

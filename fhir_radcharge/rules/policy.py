@@ -9,7 +9,7 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from fhir_radcharge.errors import TableError
+from fhir_radcharge.errors import TableError, did_you_mean
 
 FIRST_DAY = date(2015, 1, 1)
 """The first day on which every knob must have a value; an earlier date of service is answered like it."""
@@ -46,11 +46,14 @@ class Knob(NamedTuple):
             good = texts and len(set(value)) == len(value)
             good = good and all(item in self.allowed for item in value if self.allowed)
             of = f" out of {', '.join(self.allowed)}" if self.allowed else ""
-            return None if good else f"{self.name} takes a list of different texts{of}; found {_said(value)}"
+            wrong = next((item for item in value if item not in self.allowed), "") if texts and self.allowed else ""
+            near = did_you_mean(wrong, self.allowed)
+            return None if good else f"{self.name} takes a list of different texts{of}; found {_said(value)}{near}"
         # `1 == True`, so the type is compared too.
         if any(type(value) is type(item) and value == item for item in self.allowed):
             return None
-        return f"{self.name} takes {' or '.join(map(_said, self.allowed))}; found {_said(value)}"
+        near = did_you_mean(str(value), map(str, self.allowed))
+        return f"{self.name} takes {' or '.join(map(_said, self.allowed))}; found {_said(value)}{near}"
 
 
 class KnobRow(NamedTuple):
@@ -103,12 +106,13 @@ class Policy:
 
     __slots__ = ("_default", "_eras", "_knobs", "_profiles")
 
-    def __init__(self, knobs: Iterable[Knob], profiles: Iterable[Profile], default: str) -> None:
+    def __init__(self, knobs: Iterable[Knob], profiles: Iterable[Profile], default: str, place: str = "payers") -> None:
         """Resolve every profile; raise TableError, with its place, for a gap, an overlap or a wrong value."""
         self._knobs = {knob.name: knob for knob in knobs}
         self._profiles = {profile.name: profile for profile in profiles}
         if default not in self._profiles:
-            raise TableError(f"the default profile '{default}' is not declared; declare it or name another")
+            near = did_you_mean(default, self._profiles)
+            raise TableError(f"{place}: the default profile '{default}' is not declared; name another{near}")
         self._default = default
         proved(self._knobs, self._profiles)
         self._eras = {name: _eras(self._knobs, lineage(self._profiles, name)) for name in self._profiles}
@@ -156,7 +160,9 @@ class Policy:
     def problem(self, name: str, value: Any) -> str | None:
         """Return what is wrong with a knob's name or value, None where it may be set."""
         knob = self._knobs.get(name)
-        return knob.problem(value) if knob else f"no knob is called '{name}'; see `knobs` in payers.yaml"
+        if knob is None:
+            return f"no knob is called '{name}'; see `knobs` in payers.yaml{did_you_mean(name, self._knobs)}"
+        return knob.problem(value)
 
     def starts(self, profile: Profile) -> tuple[date, ...]:
         """Return the days on which some knob of a profile changes, the first day of all included."""
@@ -191,7 +197,7 @@ def lineage(profiles: Mapping[str, Profile], name: str) -> tuple[Profile, ...]:
         if profile.based_on not in profiles:
             raise TableError(
                 f"{profile.place}: profile '{profile.name}' is based on '{profile.based_on}',"
-                " which is not declared; declare it or name another"
+                f" which is not declared; declare it or name another{did_you_mean(profile.based_on, profiles)}"
             )
         profile = profiles[profile.based_on]
 
@@ -203,7 +209,8 @@ def proved(knobs: Mapping[str, Knob], profiles: Mapping[str, Profile]) -> None:
         by_knob: dict[str, list[KnobRow]] = {}
         for row in profile.rows:
             if row.knob not in knobs:
-                raise TableError(f"{row.place}: no knob is called '{row.knob}'; declare it under `knobs`")
+                told = f"{row.place}: no knob is called '{row.knob}'; declare it under `knobs`"
+                raise TableError(told + did_you_mean(row.knob, knobs))
             problem = knobs[row.knob].problem(row.value)
             if problem:
                 raise TableError(f"{row.place}: {problem}")

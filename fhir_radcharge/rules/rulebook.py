@@ -69,6 +69,7 @@ class SiteWords(NamedTuple):
     imrt: str
     cranial: str
     sources: tuple[str, ...]
+    place: str = ""
 
 
 class Edits(Protocol):

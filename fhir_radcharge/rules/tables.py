@@ -89,7 +89,10 @@ class Answer(NamedTuple):
 
 @dataclass(frozen=True)
 class Table:
-    """A decision: its questions, its rows, and the days for which it answers."""
+    """A decision: its questions, its rows, and the days for which it answers.
+
+    `places` has where each key of its head and each of its questions is written.
+    """
 
     name: str
     asks: tuple[Ask, ...]
@@ -98,6 +101,7 @@ class Table:
     first_match: bool
     start: date
     end: date
+    places: Mapping[str, str] = field(repr=False, compare=False, default_factory=dict)
     _eras: tuple[date, ...] = field(init=False, repr=False, compare=False)
     _memo: dict[Any, Answer] = field(init=False, repr=False, compare=False, default_factory=dict)
 
