@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -13,7 +13,9 @@ from fhir_radcharge.cases.runs import runs
 from fhir_radcharge.errors import RuleError
 from fhir_radcharge.model import Due
 from fhir_radcharge.recoding import Hearing, Patient
+from fhir_radcharge.rules.catalogue import Either
 from fhir_radcharge.rules.charging import charges_due
+from fhir_radcharge.rules.policy import Policy, Profile, Reason
 from fhir_radcharge.rules.rulebook import Rulebook
 from fhir_radcharge.verify import CaseTables
 from fhir_radcharge.whatif import Span, Tally, changed_rows, changes
@@ -82,16 +84,53 @@ def _pair(number: int, before: Patient, after: Patient) -> Pair:
     return Pair(str(number), max(before.events, after.events), before.due, after.due, before.failed, after.failed)
 
 
+class _EitherPolicy:
+    """The profiles and knobs that one of two policies knows."""
+
+    def __init__(self, one: Policy, other: Policy) -> None:
+        self._both = (one, other)
+
+    @property
+    def profiles(self) -> Sequence[Profile]:
+        one, other = self._both
+        return (*one.profiles, *(profile for profile in other.profiles if not one.known(profile.name)))
+
+    def known(self, payer: str | None) -> bool:
+        return any(policy.known(payer) for policy in self._both)
+
+    def problem(self, name: str, value: Any) -> str | None:
+        one, other = (policy.problem(name, value) for policy in self._both)
+        return one and other and one
+
+
+def _either_reasons(one: Sequence[Reason], other: Sequence[Reason]) -> tuple[Reason, ...]:
+    found = {reason.reason: reason for reason in one}
+    for reason in other:
+        mine = found.get(reason.reason, reason)
+        found[reason.reason] = mine._replace(holds=mine.holds or reason.holds, flags=mine.flags or reason.flags)
+    return tuple(found.values())
+
+
+def _told(rulebook: Rulebook, supposed: Mapping[str, Any]) -> Rulebook:
+    """Return the tables with the knobs that a case sets, as far as they have such a knob and such a word."""
+    known = {name: value for name, value in supposed.items() if rulebook.policy.problem(name, value) is None}
+    return replace(rulebook, policy=rulebook.policy.overridden(known)) if known else rulebook
+
+
 def of_cases(paths: Iterable[Path], base: Side, draft: Side) -> Iterator[Pair]:
-    """Yield every run of every case, at its last step, with what the case supposes."""
-    book = base.site.rulebook
-    for case in load_cases(paths, book.catalogue, book.policy, book.reasons):
+    """Yield every run of every case, at its last step, with what the case supposes.
+
+    A case may name what only one of the two sides knows: a code, a payer, a reason, a knob or a word of it.
+    """
+    book, other = base.site.rulebook, draft.site.rulebook
+    catalogue, policy = Either(book.catalogue, other.catalogue), _EitherPolicy(book.policy, other.policy)
+    for case in load_cases(paths, catalogue, policy, _either_reasons(book.reasons, other.reasons)):
         for run in runs(case):
             stage = run.stages[-1]
             tables = CaseTables(stage.tables) if stage.tables else None
             answers = []
-            for rulebook in (book, draft.site.rulebook):
-                told = replace(rulebook, policy=rulebook.policy.overridden(case.policy)) if case.policy else rulebook
+            for rulebook in (book, other):
+                told = _told(rulebook, case.policy)
                 answers.append(_answer(stage.events, told, stage.as_of, run.assume, tables))
             (before, failed_before), (after, failed_after) = answers
             yield Pair(f"{case.id}/{run.name}", len(stage.events), before, after, failed_before, failed_after)

@@ -74,6 +74,58 @@ def test_diff_of_the_same_tables_exits_0(config: Path) -> None:
         0, {"added": 0, "dropped": 0, "changed": 0, "held": 0, "released": 0})  # fmt: skip
 
 
+NEXT_YEAR = (
+    ("rules/particle.yaml", '{id: neutron,             technique: neutron,  ', '{id: neutron, technique: neutron, to: "2026-12-31",'),
+    ("rules/particle.yaml", "rows:\n", 'rows:\n  - {id: neutron-2027, technique: neutron, from: "2027-01-01", code: "7742X",'
+                                       ' rank: "4", source: [RVU25D]}\n'),
+    ("codes.csv", "neutron session,2015-01-01,,", "neutron session,2015-01-01,2026-12-31,"),
+    ("codes.csv", "77423,CPT", "7742X,CPT,particle,neutron session from 2027,2027-01-01,,technical,carrier_priced,billable,"
+                               "not_billable,no,,per session,yes,RVU25D,medium,invented\n77423,CPT"),
+    ("payers.yaml", "    values: [units, \"76\", \"59\"]", "    values: [units, \"76\", \"59\", XS]"),
+    ("payers.yaml", "profiles:\n", "profiles:\n  lakeside: {who: a plan, based_on: medicare, rows: []}\n"),
+    ("reasons.yaml", "reasons:\n", "reasons:\n  - {reason: asked_first, use: [flag], meaning: m, owner: coder, way_out: w}\n"),
+)  # fmt: skip
+CASE = """\
+- id: NEXT
+  title: Neutrons next year
+  sources: [RVU25D]
+  confidence: high
+  payer: lakeside
+  policy: {bid_second_session: XS}
+  compare: [particle]
+  course: {id: C1}
+  events:
+    - {kind: fraction, id: F1, at: "2027-02-02", technique: neutron, complexity: complex}
+  expect:
+    freestanding: ["7742X @ 2027-02-02", FLAG asked_first]
+    hospital: ["7742X @ 2027-02-02"]
+    physician: []
+"""
+
+
+def test_cases_may_name_what_only_the_draft_has(tmp_path: Path) -> None:
+    """A code, a payer, a reason or a word of a knob of next year stands in no table of this year."""
+    other = draft(tmp_path, *NEXT_YEAR)
+    (tmp_path / "next.yaml").write_text(CASE, encoding="utf-8")
+
+    for mappings, rules in ((MAPPINGS, other), (other, MAPPINGS)):
+        result = run("diff", "--mappings", mappings, "--cases", tmp_path / "next.yaml", "--rules", rules, "--json")
+
+        assert isinstance(result.exception, SystemExit), repr(result.exception)
+        assert result.exit_code == 1
+        # The same session is another code on two bills.
+        assert sum(json.loads(result.stdout)["effects"].values()) >= 2
+
+
+def test_cases_may_not_name_what_neither_side_has(tmp_path: Path) -> None:
+    (tmp_path / "next.yaml").write_text(CASE, encoding="utf-8")
+
+    result = run("diff", "--mappings", MAPPINGS, "--cases", tmp_path / "next.yaml", "--rules", MAPPINGS)
+
+    for told in ("payer 'lakeside' has no profile", "7742X, which is not in the code catalogue", "found XS"):
+        assert told in str(result.exception)
+
+
 def test_diff_exits_1_and_its_three_answers_agree(config: Path, tmp_path: Path) -> None:
     other = draft(tmp_path, LEVEL)
     result = run("diff", "--config", config, "--rules", other, "--json", "--csv", tmp_path / "d.csv",

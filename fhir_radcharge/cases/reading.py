@@ -4,17 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from fhir_radcharge.cases.checks import Emitted, Expected, LineCheck
 from fhir_radcharge.cases.form import BILLS, EVENTS, CaseForm, CourseForm, EventForm, StepForm, TablesForm
 from fhir_radcharge.errors import TableError
 from fhir_radcharge.rules.catalogue import Catalogue
-from fhir_radcharge.rules.policy import Policy, Reason
+from fhir_radcharge.rules.policy import Profile, Reason
 from fhir_radcharge.strict_yaml import Row, Rows, line_of, load, typed, validated
 
 REVISING = ("void", "amend", "resend")
 IMAGES = ("guidance", "port_image")
+
+
+class Profiles(Protocol):
+    """What is asked of the payer profiles: `Policy`, or those of two sides."""
+
+    @property
+    def profiles(self) -> Sequence[Profile]:
+        """Every profile."""
+
+    def known(self, payer: str | None) -> bool:
+        """Return whether the payer has a profile."""
+
+    def problem(self, name: str, value: Any) -> str | None:
+        """Return what is wrong with a knob's name or value, None where it may be set."""
 
 
 class Told(NamedTuple):
@@ -52,7 +66,7 @@ class Case(NamedTuple):
 
 
 def load_cases(
-    paths: Iterable[Path], catalogue: Catalogue, policy: Policy, reasons: Sequence[Reason]
+    paths: Iterable[Path], catalogue: Catalogue, policy: Profiles, reasons: Sequence[Reason]
 ) -> tuple[Case, ...]:
     """Return the cases of all files; raise one TableError with a `file:line: case: ...` for each mistake."""
     cases: list[Case] = []
@@ -82,7 +96,7 @@ def load_cases(
 class _CaseReader:
     """Reads one case and gathers what is wrong with it."""
 
-    def __init__(self, path: Path, catalogue: Catalogue, policy: Policy, reasons: Sequence[Reason]) -> None:
+    def __init__(self, path: Path, catalogue: Catalogue, policy: Profiles, reasons: Sequence[Reason]) -> None:
         self.path = path
         self.policy = policy
         self.problems: list[str] = []
