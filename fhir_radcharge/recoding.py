@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from fhir_radcharge.engine.fhir_reading import as_stored, fhir_sender, is_fhir, readings_of
-from fhir_radcharge.errors import MessageError, RuleError
+from fhir_radcharge.errors import ConfigError, MessageError, RuleError
 from fhir_radcharge.ledger.codec import event_body, event_content, read_event, revision_text
 from fhir_radcharge.model import Due, TreatmentEvent
 from fhir_radcharge.rules.charging import charges_due
@@ -56,9 +56,11 @@ class Hearing:
     """What an archive has said so far: the greatest revision of each event, by patient."""
 
     def __init__(
-        self, site: Site, folder: Path, events_max: int = EVENTS_IN_MEMORY, fhir_name: str = FHIR_SENDER
-    ) -> None:
+        self, site: Site, folder: Path, events_max: int = EVENTS_IN_MEMORY, fhir_name: str = FHIR_SENDER,
+        dft_name: str | None = None,
+    ) -> None:  # fmt: skip
         self._site = site
+        self._only = _named(site, dft_name)
         self._folder = folder
         self._fhir_name = fhir_name
         self._max = events_max
@@ -95,7 +97,9 @@ class Hearing:
         return readings_of(stored, self._site, number)
 
     def _sender(self, raw: bytes) -> Sender:
-        """Return the sender of a message, remembered by the bytes before MSH-5."""
+        """Return the sender of a message, remembered by the bytes before MSH-5, or the one that reads all."""
+        if self._only is not None:
+            return self._only
         opening = tuple(raw[:200].split(raw[3:4], 4)[1:4])
         sender = self._senders.get(opening)
         if sender is None:
@@ -155,6 +159,12 @@ class Hearing:
             part.close()
             for key, events in by_patient.items():
                 yield _reckoned(key, events, self._site, as_of, edits)
+
+
+def _named(site: Site, name: str | None) -> Sender | None:
+    if name is not None and name not in site.senders:
+        raise ConfigError(f"there is no sender profile '{name}'; known: {', '.join(sorted(site.senders))}")
+    return site.senders[name] if name is not None else None
 
 
 def _key(patient: str) -> str:

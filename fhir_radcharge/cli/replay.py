@@ -1,4 +1,4 @@
-"""`replay`: an archive of messages through the same rooms as the engine; a report, and nothing is sent."""
+"""`replay`: an archive of messages through the same rooms as the engine: a report, or said to a listener if told to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ import click
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fhir_radcharge import archive
+from fhir_radcharge.cli.bars import bar
 from fhir_radcharge.cli.shared import console, found_mappings, json_option, say_json, say_table
+from fhir_radcharge.cli.sinks import accepted, answered, sink
 from fhir_radcharge.recoding import FHIR_SENDER, Hearing, row_of
 from fhir_radcharge.site import load_site
 from fhir_radcharge.site_edits import site_edits
@@ -30,17 +32,25 @@ from fhir_radcharge.site_edits import site_edits
 @click.option("--as-of", type=click.DateTime(["%Y-%m-%d"]), help="The last facility date that has come.")
 @click.option("--official", type=click.Path(path_type=Path), help="The imported official tables.")
 @click.option("--fhir-sender", default=FHIR_SENDER, show_default=True, help="The profile that reads FHIR resources.")
+@click.option("--sender", help="Read every DFT by this profile, whatever its MSH-3 and MSH-4 say.")
+@click.option("--send", help="Say them to a listener instead, one by one: mllp://host:port, or http:// for FHIR.")
 @json_option
 def replay(paths: tuple[Path, ...], mappings: Path | None, ndjson: Path | None, csv_path: Path | None,
-           as_of: Any, official: Path | None, fhir_sender: str, as_json: bool) -> None:  # fmt: skip
-    """Read the messages of PATHS (files, folders, zip or tar) and say what they make due. Nothing is sent."""
+           as_of: Any, official: Path | None, fhir_sender: str, sender: str | None, send: str | None,
+           as_json: bool) -> None:  # fmt: skip
+    """Read the messages of PATHS (files, folders, zip or tar) and say what they make due. Nothing is sent.
+
+    With --send they are said to a running listener as they are, which keeps, codes and sends as ever.
+    """
+    if send is not None:
+        sys.exit(0 if _sent(paths, send, as_json) else 1)
     site = load_site(found_mappings(mappings))
     started = time.monotonic()
     lines: Counter[tuple[str, str, str]] = Counter()
     flags: Counter[str] = Counter()
     failed: list[str] = []
     with tempfile.TemporaryDirectory(prefix="radcharge-") as folder, ExitStack() as open_files:
-        hearing = _heard(paths, Hearing(site, Path(folder), fhir_name=fhir_sender), as_json)
+        hearing = _heard(paths, Hearing(site, Path(folder), fhir_name=fhir_sender, dft_name=sender), as_json)
         sinks = _Sinks(open_files, ndjson, csv_path)
         for patient in hearing.patients(as_of.date() if as_of else None, site_edits(site, official)):
             failed.extend([f"{patient.key}: {patient.failed}"] if patient.failed else [])
@@ -69,6 +79,31 @@ def _heard(paths: tuple[Path, ...], hearing: Hearing, quiet: bool) -> Hearing:
             else:
                 hearing.hear(file, entry.number, entry.raw)
     return hearing
+
+
+def _sent(paths: tuple[Path, ...], to: str, as_json: bool) -> bool:
+    """Say every message to a listener; return whether all were accepted."""
+    codes: Counter[str] = Counter()
+    wants_fhir = to.startswith("http")
+    with sink("--send", to, "the patients in these messages") as say, bar(
+        TextColumn("{task.fields[count]:,} messages"), quiet=as_json
+    ) as progress:
+        task = progress.add_task("SENDING", total=archive.size(paths), count=0)
+        for file, entry in archive.messages(paths, lambda seen: progress.update(task, advance=seen)):
+            if entry.problem is not None:
+                codes["unreadable"] += 1
+                click.echo(f"{file}: {entry.problem}", err=True)
+            elif entry.raw.lstrip().startswith(b"{") != wants_fhir:
+                codes["not said"] += 1
+                click.echo(f"{file}:{entry.number}: is not spoken over {to.partition(':')[0]}", err=True)
+            else:
+                codes[say(entry.raw)] += 1
+                progress.update(task, count=codes.total())
+    if as_json:
+        say_json({"answers": codes})
+    else:
+        click.echo(f"{codes.total():,} messages, {answered(codes)}")
+    return accepted(codes)
 
 
 class _Sinks:

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import date, timedelta
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from typing import Any
 
 import click
 from rich.progress import TextColumn
 
-from fhir_radcharge.cli import EXIT_UNAVAILABLE
 from fhir_radcharge.cli.bars import bar, counted
-from fhir_radcharge.config_values import Address
+from fhir_radcharge.cli.sinks import Say, accepted, answered, sink, writing
 from fhir_radcharge.errors import ConfigError
 from fhir_radcharge.simulate import DIALECTS, courses, messages, run_of, write_truth
 from fhir_radcharge.simulate.dialects import FHIR
-from fhir_radcharge.simulate.fhir_dialect import path_of
 from fhir_radcharge.simulate.pathways import pathways
 from fhir_radcharge.simulate.stream import Run
-from fhir_radcharge.wire import ack
-from fhir_radcharge.wire.mllp import Frame, Framer, frame
 
-_ANSWER_WAIT_S = 30.0
 # Long enough for every course to be closed by its grace and every image to be past its window.
 _SETTLED = timedelta(days=60)
-
-Say = Callable[[bytes], str]
 
 
 @click.command()
@@ -75,7 +65,7 @@ def simulate(
     codes, last = _play(run, dialect, to)
     told = f"{sum(codes.values()):,} messages of {run.courses:,} courses"
     if "://" in to:
-        told += ", answered " + ", ".join(f"{code} {number:,} times" for code, number in sorted(codes.items()))
+        told += f", {answered(codes)}"
     path = truth_path or (
         Path(to) / "truth.csv" if to != "-" and "://" not in to else Path("truth.csv") if to != "-" else None
     )
@@ -85,15 +75,15 @@ def simulate(
             lines = write_truth(courses(run), day, out)
         told += f"; {lines:,} lines due by {day} are in {path.name}"
     click.echo(told, err=True)
-    sys.exit(0 if all(code in ("", "AA", "CA", "200", "201") for code in codes) else 1)
+    sys.exit(0 if accepted(codes) else 1)
 
 
 def _play(run: Run, dialect: str, to: str) -> tuple[Counter[str], date]:
     codes: Counter[str] = Counter()
     last = run.start
     with ExitStack() as open_things:
-        sink: tuple[Say, str] = open_things.enter_context(_sink(to, dialect))
-        say, word = sink
+        taken: tuple[Say, str] = open_things.enter_context(_taken(to, dialect))
+        say, word = taken
         progress = open_things.enter_context(bar(counted("courses"), TextColumn("{task.fields[said]:,} messages")))
         task = progress.add_task(word, total=run.courses, said=0)
         for number, one in enumerate(messages(run, dialect), 1):
@@ -105,93 +95,17 @@ def _play(run: Run, dialect: str, to: str) -> tuple[Counter[str], date]:
 
 
 @contextmanager
-def _sink(to: str, dialect: str) -> Iterator[tuple[Say, str]]:
+def _taken(to: str, dialect: str) -> Iterator[tuple[Say, str]]:
     """Yield what takes a message and returns its answer's code, and whether anything is sent, in words."""
     if to == "-":
-        yield _writing(sys.stdout.buffer), "writing; nothing is sent"
+        yield writing(sys.stdout.buffer), "writing; nothing is sent"
     elif to.startswith("mllp://" if dialect == FHIR else "http://"):
         raise ConfigError(f"--to: the dialect {dialect} is not spoken over {to.partition('://')[0]}")
-    elif to.startswith("http://"):
-        with _posted(_address(to)) as say:
-            yield say, "SENDING"
-    elif to.startswith("mllp://"):
-        with _spoken(_address(to)) as say:
-            yield say, "SENDING"
     elif "://" in to:
-        raise ConfigError(f"--to: '{to}' is neither mllp:// nor http://host:port, nor a folder, nor -")
+        with sink("--to", to, "these patients are invented, and") as say:
+            yield say, "SENDING"
     else:
         folder = Path(to)
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / ("messages.ndjson" if dialect == FHIR else "messages.hl7")).open("wb") as file:
-            yield _writing(file), "writing; nothing is sent"
-
-
-def _writing(out: Any) -> Say:
-    def say(raw: bytes) -> str:
-        out.write(raw + b"\n")
-        return ""
-
-    return say
-
-
-def _address(to: str) -> Address:
-    try:
-        parts = urlsplit(to)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host = port = None
-    if not host or not port:
-        raise ConfigError(f"--to: '{to}' is no address; write mllp://host:port or http://host:port")
-    address = Address(host, port)
-    if not address.loopback:
-        click.echo(
-            f"warning: {host} is another machine; these patients are invented, and go there in the clear", err=True
-        )
-    return address
-
-
-@contextmanager
-def _spoken(address: Address) -> Iterator[Say]:
-    """Yield what says a message over one connection and waits for its answer before the next."""
-    try:
-        channel = socket.create_connection((address.host, address.port), timeout=_ANSWER_WAIT_S)
-    except OSError as error:
-        _stop(f"--to: nobody answers at {address.host}:{address.port}: {error.strerror or error}")
-    framer = Framer()
-
-    def say(raw: bytes) -> str:
-        channel.sendall(frame(raw))
-        while data := channel.recv(65_536):
-            for item in framer.feed(data):
-                if isinstance(item, Frame):
-                    return ack.read_answer(item.payload).code
-        _stop("--to: the connection ended before an answer came; nothing more was sent")
-
-    with channel:
-        try:
-            yield say
-        except OSError as error:
-            _stop(f"--to: no answer came: {error.strerror or error}; nothing more was sent")
-
-
-@contextmanager
-def _posted(address: Address) -> Iterator[Say]:
-    """Yield what posts a resource over one connection and waits for its answer before the next."""
-    channel = HTTPConnection(address.host, address.port, timeout=_ANSWER_WAIT_S)
-
-    def say(raw: bytes) -> str:
-        channel.request("POST", f"/fhir/{path_of(raw)}", raw, {"Content-Type": "application/fhir+json"})
-        response = channel.getresponse()
-        response.read()
-        return str(response.status)
-
-    with closing(channel):
-        try:
-            yield say
-        except (OSError, HTTPException) as error:
-            _stop(f"--to: no answer came: {error or type(error).__name__}; nothing more was sent")
-
-
-def _stop(text: str) -> NoReturn:
-    click.echo(text, err=True)
-    sys.exit(EXIT_UNAVAILABLE)
+            yield writing(file), "writing; nothing is sent"
