@@ -48,15 +48,18 @@ _REQUIRED = ("FT1-4", "FT1-6", "FT1-7")
 _NEW_ID_STYLES = ("cd_new_id", "negative_quantity")
 
 
+_Acknowledged = Literal["AA", "AE", "AR", "CA", "CE", "CR"]  # HL7 table 0008
+
+
 class _Answers(Strict):
-    accepted: frozenset[str] = Field(min_length=1)
-    refused: frozenset[str]
-    not_taken: frozenset[str]
+    accepted: frozenset[_Acknowledged] = Field(min_length=1)
+    refused: frozenset[_Acknowledged]
+    not_taken: frozenset[_Acknowledged]
 
 
 class _Types(Strict):
-    charge: str = Field(min_length=1)
-    credit: str = Field(min_length=1)
+    charge: str = Field(pattern=r"^[A-Z0-9]{1,8}$")
+    credit: str = Field(pattern=r"^[A-Z0-9]{1,8}$")
 
 
 class _Header(Strict):
@@ -172,7 +175,7 @@ def _problems(profile: _Destination, data: Row, name: str) -> list[str]:
     line = data.lines
     if profile.version not in _VERSIONS:
         told.append((line["version"], f"version is one of {', '.join(_VERSIONS)}"))
-    if len(set(profile.delimiters)) != len(profile.delimiters) or profile.delimiters.isalnum():
+    if len(set(profile.delimiters)) != len(profile.delimiters) or any(map(str.isalnum, profile.delimiters)):
         told.append((line["delimiters"], "the delimiters are five different characters, such as |^~\\&"))
     for segment in profile.segments:
         if segment not in _BEFORE | _AFTER:

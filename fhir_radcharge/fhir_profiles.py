@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fhir_radcharge.errors import TableError
-from fhir_radcharge.strict_yaml import Row, line_of, load, typed, validated
+from fhir_radcharge.strict_yaml import Row, Strict, line_of, load, typed, validated
 from fhir_radcharge.wire.fhir.destination import ANSWERS, FhirDestination
 from fhir_radcharge.wire.fhir.profile import ChargeStatus, FhirSender, ProcedureStatus, Sender
 from fhir_radcharge.wire.fhir.tables import (
@@ -30,6 +30,10 @@ class FhirSite(NamedTuple):
     destinations: Mapping[str, FhirDestination]
     tables: Tables
     digest: str
+
+
+class _Rules(Strict):
+    rules: Any
 
 
 NO_FHIR = FhirSite({}, {}, Tables((), (), (), {}, ()), "")
@@ -96,7 +100,10 @@ def tables_from(files: Mapping[str, Any]) -> Tables:
 
 
 def _rows(files: Mapping[str, Any], name: str, model: Any) -> Any:
-    return validated(model, files[name]["rules"], f"mappings/fhir/{name}")
+    place = f"mappings/fhir/{name}"
+    if name not in files:
+        raise TableError(f"{place}:1: is missing; copy the shipped one")
+    return validated(_Rules, files[name], place) and validated(model, files[name]["rules"], place)
 
 
 def _complete(given: Mapping[Any, Any], wanted: Any, data: Any, name: str, key: str) -> None:

@@ -100,7 +100,7 @@ class Site:
 
 
 class _Location(Strict):
-    location: str
+    location: str = Field(min_length=1)
     from_: date = Field(alias="from")
     to: date | None = None
     setting: Setting
@@ -114,7 +114,7 @@ class _SettingsFile(Strict):
 
 
 class _Plan(Strict):
-    plan: str
+    plan: str = Field(min_length=1)
     payer: str
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from fhir_radcharge.policy_files import load_sources
 from fhir_radcharge.profile_words import check_values
 from fhir_radcharge.rules.catalogue import Catalogue
 from fhir_radcharge.site import Site, contents
-from fhir_radcharge.strict_yaml import Row, load, typed
+from fhir_radcharge.strict_yaml import Row, line_of, load, typed
 from fhir_radcharge.wire.facts import FACTS_OF
 
 FOLDERS = {
@@ -35,12 +36,18 @@ FOLDERS = {
 
 _MODIFIERS = re.compile(r"\*|(?:[0-9A-Z]{2}(?:-[0-9A-Z]{2})*)?")
 _REVENUE = re.compile(r"(?:[0-9]{4})?")
+_CONCEPTS = {
+    "technique.yaml": ("modality", "technique"),
+    "guidance.yaml": ("code",),
+    "motion.yaml": ("code", "technique"),
+    "body_site.yaml": ("code",),
+}
 _USES = ("official", "usual", "secondary", "temp", "old", "id")
 
 
 def site_problems(site: Site, mappings: Path) -> list[str]:
     """Return each code, payer, fact and source of the site's own files that is unknown, and each unread file."""
-    found = [*_unread(mappings), *_charge_master(mappings, site.rulebook.catalogue)]
+    found = [*_unread(mappings), *_empty(mappings), *_owners(mappings), *_charge_master(mappings, site)]
     for path in sorted((mappings / "senders").glob("*.yaml")):
         data, name = load(path), f"{mappings.name}/senders/{path.name}"
         passes = data["foreign_codes"] == "pass"
@@ -58,8 +65,40 @@ def _unread(mappings: Path) -> Iterator[str]:
             yield f"{mappings.name}/{name}:1: is read by nobody; correct its name, or take it away{near}"
 
 
-def _charge_master(mappings: Path, catalogue: Catalogue) -> Iterator[str]:
-    codes = {row.code for row in catalogue}
+def _empty(mappings: Path) -> Iterator[str]:
+    """Yield each text of a file that is empty; only the header of an HL7 message may say nothing."""
+    for name, _ in contents(mappings):
+        if name.endswith(".yaml"):
+            path = mappings / name
+            data = load(path)
+            for key, value in data.items() if isinstance(data, Row) else ():
+                if key != "header":
+                    yield from _empty_below(f"{mappings.name}/{name}", data.lines[key], key, value)
+
+
+def _empty_below(name: str, line: int, key: str, value: Any) -> Iterator[str]:
+    if value == "":
+        yield f"{name}:{line}: {key} is empty; write it, or take it out"
+    elif isinstance(value, Row):
+        for inner, told in value.items():
+            yield from _empty_below(name, value.lines[inner], inner, told)
+    elif isinstance(value, list):
+        for told in value:
+            yield from _empty_below(name, line_of(told, line), key, told)
+
+
+def _owners(mappings: Path) -> Iterator[str]:
+    """Yield an owner of one reason alone that is spelled almost as another: nobody would look there."""
+    owners = [row["owner"] for row in load(mappings / "reasons.yaml")["reasons"]]
+    for owner in owners:
+        near = difflib.get_close_matches(owner, {other for other in owners if other != owner}, 1, 0.85)
+        if near and owners.count(owner) < owners.count(near[0]):
+            yield f"{mappings.name}/reasons.yaml:{owner.line}: owner '{owner}'; did you mean '{near[0]}'?"
+
+
+def _charge_master(mappings: Path, site: Site) -> Iterator[str]:
+    codes = {row.code for row in site.rulebook.catalogue}
+    destinations = {*site.destinations, *site.fhir.destinations}
     for path in sorted((mappings / "chargemaster").glob("*.csv")):
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = csv.DictReader(file)
@@ -67,6 +106,9 @@ def _charge_master(mappings: Path, catalogue: Catalogue) -> Iterator[str]:
                 place = f"{mappings.name}/chargemaster/{path.name}:{rows.line_num}"
                 if row["code"] not in codes:
                     yield f"{place}: code {row['code']} is not in codes.csv{did_you_mean(row['code'], codes)}"
+                if row["destination"] not in destinations:
+                    near = did_you_mean(row["destination"], destinations)
+                    yield f"{place}: there is no destination '{row['destination']}'{near}"
                 if not _MODIFIERS.fullmatch(row["modifiers"]):
                     yield f"{place}: modifiers '{row['modifiers']}' are none; write * for any, or such as 26-PO"
                 if not _REVENUE.fullmatch(row["revenue_code"]):
@@ -108,14 +150,15 @@ def _fhir_tables(mappings: Path) -> Iterator[str]:
             if key in seen:
                 yield f"{place}: {key} stands twice (first on line {seen[key]}); keep one"
             seen[key] = row.line
-            for column in ("code", "modality", "technique"):
+            for column in _CONCEPTS.get(path.name, ()):
                 yield from _snomed(place, column, row.get(column))
 
 
 def _snomed(place: str, column: str, value: Any) -> Iterator[str]:
-    """Yield a concept of SNOMED CT whose check digit is wrong; a word is judged by the form of the table."""
-    if isinstance(value, str) and value[:1].isdigit() and len(value) > 3 and not _checks(value):
-        yield f"{place}: {column} {value} is no SNOMED CT concept; its check digit is wrong"
+    """Yield what is neither `any`, `none` nor a concept of SNOMED CT, whose last digit checks the others."""
+    if isinstance(value, str) and value not in ("any", "none") and not _checks(value):
+        near = did_you_mean(value, ("any", "none")) or "; its check digit is wrong"
+        yield f"{place}: {column} {value} is no SNOMED CT concept{near}"
 
 
 def _checks(digits: str) -> bool:
@@ -152,6 +195,10 @@ def _fhir_senders(site: Site, mappings: Path) -> Iterator[str]:
         for line, payer in (*named, (data.lines["payer_absent"], data["payer_absent"])):
             if payer is not None and payer not in payers:
                 yield f"{name}:{line}: there is no payer profile '{payer}'{did_you_mean(payer, payers)}"
+        systems = [*data["patient"]["systems"], *data["account"], *(items.get("code_systems") or ())]
+        for system in systems:
+            if ":" not in system:
+                yield f"{name}:{line_of(system)}: '{system}' is no system; write its whole URI"
         for key in ("event_id", "course", "plan", "location"):
             yield from _identifiers(f"{name}:{data.lines.get(key, 1)}: {key}", data.get(key) or ())
 
