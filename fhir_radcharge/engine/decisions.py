@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
+from fhir_radcharge.engine.accounts import account_of
 from fhir_radcharge.engine.activation import scope_text
 from fhir_radcharge.engine.brake import flood_item
 from fhir_radcharge.engine.items import Item, clear, hold, open_item
 from fhir_radcharge.engine.patients import Patients
 from fhir_radcharge.engine.reading import Reader, tell
-from fhir_radcharge.engine.reckoning import account_of
 from fhir_radcharge.engine.rooms import Rooms, label
 from fhir_radcharge.engine.sending import Sending
 from fhir_radcharge.engine.state import MODES, PACES

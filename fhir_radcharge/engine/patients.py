@@ -54,6 +54,18 @@ class PatientBook:
         if known is None or saying.order > known.order:
             self.sayings[key] = saying
 
+    def live(self) -> list[Saying]:
+        """Return the sayings that are not voided, in the order of service; the payer is who pays for the visit now."""
+        live = sorted(
+            (saying for saying in self.sayings.values() if not saying.event.voided),
+            key=lambda saying: (saying.event.when, saying.event.source, saying.event.id),
+        )
+        return [self._covered(saying) for saying in live] if self.coverages else live
+
+    def events(self) -> tuple[TreatmentEvent, ...]:
+        """Return the events from which it is computed what is due."""
+        return tuple(saying.event for saying in self.live())
+
     def add_line(self, line: Line) -> None:
         """Remember a posting as the latest of its line."""
         self.lines[line.id] = line
@@ -77,6 +89,10 @@ class PatientBook:
             else:
                 units[line.credits] = units.get(line.credits, 0) - line.units
         return [self.lines[name].standing(left) for name, left in units.items() if left > 0]
+
+    def _covered(self, saying: Saying) -> Saying:
+        told = self.coverages.get(saying.account)
+        return saying if told is None else saying._replace(event=saying.event._replace(payer=told.payer))
 
     @property
     def weight(self) -> int:
@@ -106,10 +122,8 @@ class Patients:
         """Return the book of a patient, under the record that survives, read from the ledger if not in memory."""
         book = self.recent(number)
         if book is None:
-            number = self.identities.survivor(number)
-            group = self.identities.group(number)
-            book = self._books[number] = load(self._ledger, number, group)
-            book.coverages = self.identities.coverages(group)
+            book = identified(self._ledger, self.identities, number)
+            self._books[book.number] = book
         self._books.move_to_end(book.number)
         return book
 
@@ -132,6 +146,15 @@ class Patients:
         self._weights.clear()
         self._weight = 0
         self._generation = self._ledger.generation
+
+
+def identified(ledger: Ledger, identities: Identities, number: int) -> PatientBook:
+    """Read the book of whomever a record belongs to, under the record that survives, with the coverage told later."""
+    survivor = identities.survivor(number)
+    group = identities.group(survivor)
+    book = load(ledger, survivor, group)
+    book.coverages = identities.coverages(group)
+    return book
 
 
 def load(ledger: Ledger, number: int, group: Sequence[int] = ()) -> PatientBook:

@@ -6,16 +6,17 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any, NamedTuple
 
+from fhir_radcharge.engine.accounts import Accounts
 from fhir_radcharge.engine.due_items import flagged, held, unsendable
-from fhir_radcharge.engine.identified import insurance_in, with_insurance, with_patient
+from fhir_radcharge.engine.identified import with_insurance, with_patient
 from fhir_radcharge.engine.identity import Identities
 from fhir_radcharge.engine.items import REFUSALS, Item, item_key
-from fhir_radcharge.engine.patients import PatientBook, Saying
+from fhir_radcharge.engine.patients import PatientBook
 from fhir_radcharge.engine.reading import Parsed, defect
 from fhir_radcharge.engine.rooms import Rooms
 from fhir_radcharge.errors import LedgerError, MessageError, RadchargeError
 from fhir_radcharge.ledger.codec import Line
-from fhir_radcharge.model import Charge, Correction, Flag, Posting, Standing, TreatmentEvent
+from fhir_radcharge.model import Charge, Correction, Flag, Posting
 
 
 class Said(NamedTuple):
@@ -96,19 +97,8 @@ class _Reckoning:
         self._rooms = rooms
         self._parsed = parsed
         self._moment = moment
-        sayings = sorted(
-            (saying for saying in book.sayings.values() if not saying.event.voided),
-            key=lambda saying: (saying.event.when, saying.event.source, saying.event.id),
-        )
-        self._events: list[TreatmentEvent] = [saying.event for saying in sayings]
-        if book.coverages:
-            self._events = [_covered(book, saying) for saying in sayings]
-        self._sayings = {saying.event.id: saying for saying in sayings}
-        # Several senders may have given one id; then the day tells which is meant.
-        several = len(self._sayings) < len(sayings)
-        self._of_day = {(one.event.id, one.event.day): one for one in sayings} if several else {}
-        self._dates: dict[tuple[str, date], tuple[int, str]] = {}
-        self._accounts: dict[str, str] = {}
+        self._sayings = book.live()
+        self._accounts = Accounts(book, (), (), parsed)
         self._said: list[Said] = []
         self._items: dict[str, Item] = {}
         self._refusals: set[str] = set()
@@ -117,13 +107,13 @@ class _Reckoning:
         self._refused = {key for key, item in book.items.items() if item.category in REFUSALS}
 
     def plan(self, modes: dict[str, str]) -> Plan:
-        due = self._rooms.charges_due(tuple(self._events), self._site.rulebook, self._moment.as_of)
-        self._dates = {(charge.dated_by, charge.day): self._dated_by(charge) for charge in due.charges}
-        self._accounts = {name: account for (name, _), (_, account) in self._dates.items()}
+        events = tuple(saying.event for saying in self._sayings)
+        due = self._rooms.charges_due(events, self._site.rulebook, self._moment.as_of)
+        self._accounts = Accounts(self._book, self._sayings, due.charges, self._parsed)
         bills = {bill for destination in self._site.destinations.values() for bill in destination.bills}
         for charge in due.charges:
             if charge.hold is not None or charge.bill not in bills:
-                self._add(held(self._book, charge, self._dates[charge.dated_by, charge.day][0]))
+                self._add(held(self._book, charge, self._accounts.message_of(charge)))
         self._flag(due.flags)
         answered = []
         for name, destination in self._site.destinations.items():
@@ -132,8 +122,8 @@ class _Reckoning:
                 continue
             answered.append(name)
             charges = [charge for charge in due.charges if charge.bill in destination.bills]
-            standing = self._with_accounts(self._book.standing(name, mode), charges)
-            result = self._rooms.corrections(charges, standing, self._accounts)
+            standing = self._accounts.placed(self._book.standing(name, mode), charges, self._rooms.line_key)
+            result = self._rooms.corrections(charges, standing, self._accounts.of_events)
             self._flag(result.flags)
             first = len(self._said)
             for correction in _as_understood(result.corrections, charges, destination, self._rooms.line_key):
@@ -161,7 +151,7 @@ class _Reckoning:
             charge, of, patient = correction.charge, None, self._book.number
             line_key = f"{self._book.hex}/{self._rooms.line_key(charge)}"
             # The account by which it was compared, or it would be taken back the next time.
-            message, account = self._dates[charge.dated_by, charge.day][0], self._accounts[charge.dated_by]
+            message, account = self._accounts.message_of(charge), self._accounts.of(charge)
         if self._refused:
             key = item_key("refused", name, correction.kind, line_key, charge.units, correction.units, of)
             if key in self._refused:
@@ -240,20 +230,6 @@ class _Reckoning:
             line.id, line.kind, line.destination, charge, line.units, line.credits, message, self._moment.posted
         )
 
-    def _dated_by(self, charge: Charge) -> tuple[int, str]:
-        for name in (charge.dated_by, *reversed(charge.events)):
-            saying = self._of_day.get((name, charge.day)) or self._sayings.get(name)
-            if saying is not None and saying.event.message:
-                return saying.event.message, account_of(self._book, saying.account, self._insurance(saying))
-        return 0, account_of(self._book, "")
-
-    def _insurance(self, saying: Saying) -> str:
-        """Return the insurance that was told of a visit later, "" where the session's own message says the same."""
-        told = self._book.coverages.get(saying.account)
-        if told is None:
-            return ""
-        return "" if insurance_in(self._parsed.message(saying.event.message)) == told.insurance else told.insurance
-
     def _identified(self, line: Line, number: int) -> Any:
         """Return the message that a line is written from, with the patient and insurance that it is charged to."""
         heard = self._parsed.message(number)
@@ -266,16 +242,6 @@ class _Reckoning:
         if insurance:
             heard = with_insurance(heard, self._parsed.message(identities.insured_in(insurance[0], book.group)))
         return heard
-
-    def _with_accounts(self, standing: list[Standing], charges: Sequence[Charge]) -> list[Standing]:
-        """Return what stands; what an earlier system said without an account stands on the account of its line."""
-        if all(said.account for said in standing):
-            return standing
-        known = {self._rooms.line_key(charge): self._accounts[charge.dated_by] for charge in charges}
-        return [
-            said if said.account else said._replace(account=known.get(self._rooms.line_key(said), ""))
-            for said in standing
-        ]
 
 
 def _as_understood(
@@ -298,15 +264,5 @@ def _as_understood(
     return found
 
 
-def account_of(book: PatientBook, visit: str, insurance: str = "") -> str:
-    """Return the account that a line is charged to: of whom, for which visit, and the insurance told of it later."""
-    return f"{book.hex}/{visit}/{insurance}" if insurance else f"{book.hex}/{visit}"
-
-
 def _carries(said: Said) -> tuple[int, str, int, str]:
     return said.line.patient, said.line.account, said.line.message, said.charge.course
-
-
-def _covered(book: PatientBook, saying: Saying) -> TreatmentEvent:
-    told = book.coverages.get(saying.account)
-    return saying.event if told is None else saying.event._replace(payer=told.payer)
