@@ -6,12 +6,15 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
+from fhir_radcharge.engine.accounts import Accounts
 from fhir_radcharge.engine.patients import PatientBook
+from fhir_radcharge.engine.reading import Parsed
+from fhir_radcharge.engine.rooms import rooms
 from fhir_radcharge.engine.state import destination_modes, latest_day
-from fhir_radcharge.errors import RuleError
+from fhir_radcharge.errors import MessageError, RuleError
 from fhir_radcharge.model import Charge
 from fhir_radcharge.patient_stream import ReadBooks, books
-from fhir_radcharge.reconcile import corrections
+from fhir_radcharge.reconcile import corrections, line_key
 from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.rules.rulebook import Edits
 from fhir_radcharge.site import Site
@@ -43,7 +46,7 @@ def unequal(connection: sqlite3.Connection, site: Site, edits: Edits | None) -> 
         wrong = judge.wrong(book)
         if wrong:
             (again,) = books(connection, [book.number])
-            wrong = "" if judge.waits(book.number) else _Judge(connection, site, edits).wrong(again)
+            wrong = "" if judge.waits(again) else _Judge(connection, site, edits).wrong(again)
         yield book.number, wrong
 
 
@@ -55,32 +58,40 @@ class _Judge:
         self._connection, self._site, self._edits = connection, site, edits
         self._modes = destination_modes(reads, site.destinations)
         self._as_of = latest_day(reads)
+        self._parsed = Parsed(reads, rooms(), site)
 
-    def waits(self, patient: int) -> bool:
+    def waits(self, book: PatientBook) -> bool:
         """Tell whether the engine still has to compute this patient."""
-        return self._connection.execute("select 1 from touched where patient = ?", (patient,)).fetchone() is not None
+        touched = self._connection.execute(
+            f"select 1 from touched where patient in ({','.join('?' * len(book.group))})",  # noqa: S608
+            tuple(book.group),
+        )
+        return touched.fetchone() is not None
 
     def wrong(self, book: PatientBook) -> str:
         """Return the first thing that is due of a patient and was not said, empty if there is none."""
         if any(item.category in _IN_THE_WAY for item in book.items.values()):
             return ""
-        events = sorted(
-            (saying.event for saying in book.sayings.values() if not saying.event.voided),
-            key=lambda event: (event.when, event.source, event.id),
-        )
+        live = book.live()
+        events = [saying.event for saying in live]
         try:
             due = charges_due(events, self._site.rulebook, self._as_of, tables=self._edits)
+            accounts = Accounts(book, live, due.charges, self._parsed)
         except RuleError as problem:
             return f"patient {book.number}: the tables give no answer ({problem})"
-        return next(self._unsaid(book, due.charges), "")
+        except MessageError as problem:
+            return f"patient {book.number}: the account of a session is not known ({problem})"
+        self._parsed.trim()
+        return next(self._unsaid(book, due.charges, accounts), "")
 
-    def _unsaid(self, book: PatientBook, charges: tuple[Charge, ...]) -> Iterator[str]:
+    def _unsaid(self, book: PatientBook, charges: tuple[Charge, ...], accounts: Accounts) -> Iterator[str]:
         for name, destination in self._site.destinations.items():
             mode = self._modes[name]
             if mode == "drain":
                 continue
             mine = [charge for charge in charges if charge.bill in destination.bills]
-            for one in corrections(mine, book.standing(name, mode)).corrections:
+            standing = accounts.placed(book.standing(name, mode), mine, line_key)
+            for one in corrections(mine, standing, accounts.of_events).corrections:
                 line = one.charge or one.credits
                 assert line is not None
                 said = f"a {one.kind.lower()} of {line.code} on {line.day} was not said"

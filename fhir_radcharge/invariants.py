@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from fhir_radcharge.engine.identity import ever_one
 from fhir_radcharge.ledger.promises import broken_promises
 from fhir_radcharge.ledger.schema import BOOKS
 from fhir_radcharge.reconcile import posting_id
@@ -111,14 +112,25 @@ _SAID_ONCE = _asked(
 )
 
 
+def _from_no_event(connection: sqlite3.Connection) -> Iterator[str]:
+    """Find a posting whose event is of nobody who was ever said to be its patient."""
+    merges = connection.execute("select patient, other from identity where kind = 'merge'").fetchall()
+    same = ever_one(merges)
+    rows = connection.execute(
+        "select id, patient, dated_by from posting p where mode != 'opening' and dated_by != '' and not exists"
+        " (select 1 from event e where e.patient = p.patient and e.event_id = p.dated_by)"
+        " and not exists (select 1 from posting o where o.id = p.credits and o.mode = 'opening')"
+    )
+    for name, patient, event in rows:
+        marks = ",".join(map(str, same.get(patient, ()))) or "0"
+        told = connection.execute(f"select 1 from event where patient in ({marks}) and event_id = ?", (event,))  # noqa: S608
+        if told.fetchone() is None:
+            yield f"a posting was made from no event of its patient: {name}"
+
+
 def _explained(connection: sqlite3.Connection) -> Iterator[str]:
+    yield from _from_no_event(connection)
     for sentence, sql in (
-        (
-            "a posting was made from no event of its patient",
-            "select id from posting p where mode != 'opening' and dated_by != '' and not exists"
-            " (select 1 from event e where e.patient = p.patient and e.event_id = p.dated_by)"
-            " and not exists (select 1 from posting o where o.id = p.credits and o.mode = 'opening')",
-        ),
         (
             "a posting does not say which tables decided",
             "select id from posting p where mode != 'opening' and not exists"

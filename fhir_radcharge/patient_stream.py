@@ -1,7 +1,7 @@
 """Turns the books, read only, into the book of one patient after another; memory stays flat.
 
-What `engine.patients.load` answers for one patient is answered here for a block of them at once, several times
-as fast; a patient some of whose events moved between patients is left to `load` itself.
+What `engine.patients.identified` answers for one patient is answered here for a block of them at once, several
+times as fast; a patient of several records, or some of whose events moved between patients, is left to it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from datetime import date
 from functools import lru_cache
 from typing import Any
 
+from fhir_radcharge.engine.identity import Identities
 from fhir_radcharge.engine.items import COLUMNS, Item
-from fhir_radcharge.engine.patients import PatientBook, Saying, load
+from fhir_radcharge.engine.patients import PatientBook, Saying, identified
 from fhir_radcharge.ledger.codec import LINE_COLUMNS, read_event, read_line, revision_order
 from fhir_radcharge.model import Place, Reported, TreatmentEvent
 
@@ -36,6 +37,11 @@ class ReadBooks:
         """Return all rows that answer a question."""
         return self.connection.execute(sql, parameters).fetchall()
 
+    def next_number(self, book: str) -> int:
+        """Return the number of the row that the engine would append to a book now."""
+        ((last,),) = self.read(f"select coalesce(max(number), 0) from {book}")  # noqa: S608 -- a name of our own
+        return int(last) + 1
+
 
 def asked(connection: sqlite3.Connection) -> Any:
     """Return a connection as what the engine's own questions are asked of; it writes nothing."""
@@ -43,26 +49,48 @@ def asked(connection: sqlite3.Connection) -> Any:
 
 
 def books(connection: sqlite3.Connection, numbers: Iterable[int] | None = None) -> Iterator[PatientBook]:
-    """Yield the book of every patient, or of those asked for, in the order of their numbers.
+    """Yield the book of every patient, or of those asked for, once and under the record that survives.
 
-    Each block of patients is read as it stood at one moment.
+    They come in the order in which the engine computes them: by the first of their records. Each block of patients
+    is read as it stood at one moment.
     """
+    identities = Identities(asked(connection))
     if numbers is None:
         last = connection.execute("select coalesce(max(number), 0) from patient").fetchone()[0]
         wanted: Sequence[int] = range(1, last + 1)
     else:
         wanted = sorted(numbers)
+    # Only patients of several records can come a second time.
+    told: set[int] = set()
     for start in range(0, len(wanted), BLOCK):
-        part = wanted[start : start + BLOCK]
         connection.execute("begin")
         try:
-            found = _block(connection, part)
+            part = dict.fromkeys(map(identities.survivor, wanted[start : start + BLOCK]))
+            fresh = [number for number in part if number not in told]
+            told.update(number for number in fresh if len(identities.group(number)) > 1)
+            found = _block(connection, identities, fresh)
         finally:
             connection.execute("commit")
         yield from found
 
 
-def _block(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[PatientBook]:
+def _block(connection: sqlite3.Connection, identities: Identities, numbers: Sequence[int]) -> list[PatientBook]:
+    several = {number for number in numbers if len(identities.group(number)) > 1}
+    found = _simple(connection, [number for number in numbers if number not in several])
+    marks = ",".join(map(str, found))
+    moved = connection.execute(f"select distinct patient from moved where patient in ({marks})")  # noqa: S608
+    for number in (*several, *(number for (number,) in moved.fetchall())):
+        found[number] = identified(asked(connection), identities, number)
+    paid = connection.execute(
+        f"select distinct patient from identity where kind = 'coverage' and patient in ({marks})"  # noqa: S608
+    )
+    for (number,) in paid.fetchall():
+        found[number].coverages = identities.coverages((number,))
+    return [found[number] for number in numbers if number in found]
+
+
+def _simple(connection: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, PatientBook]:
+    """Read patients of one record each, as if nothing of theirs had moved."""
     marks = ",".join(map(str, numbers))  # whole numbers of our own, never a text from outside
 
     def rows(sql: str, order: str = "patient") -> Iterator[Row]:
@@ -82,13 +110,7 @@ def _block(connection: sqlite3.Connection, numbers: Sequence[int]) -> list[Patie
         found[item.patient].items[item.key] = item
     for patient, day in rows("select patient, day from wake where patient"):
         found[patient].wake = day
-    for (patient,) in rows("select distinct patient from moved where patient"):
-        found[patient] = _moved(connection, patient)
-    return list(found.values())
-
-
-def _moved(connection: sqlite3.Connection, patient: int) -> PatientBook:
-    return load(asked(connection), patient)
+    return found
 
 
 def _hear(found: dict[int, PatientBook], rows: Iterable[Row]) -> None:

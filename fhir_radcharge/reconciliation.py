@@ -114,7 +114,7 @@ def _add_patient(
     mine = sorted((e for e in given if start <= e.day <= found.last), key=lambda e: (e.when, e.id))
     if not mine:
         return
-    entries, failed = account.entries(book, events, mine)
+    entries, failed = account.entries(book, mine)
     if failed:
         found.failed.append((book.number, failed))
     for event in mine:

@@ -8,7 +8,10 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
+from fhir_radcharge.engine.accounts import Accounts
 from fhir_radcharge.engine.patients import PatientBook
+from fhir_radcharge.engine.reading import Parsed
+from fhir_radcharge.engine.rooms import rooms
 from fhir_radcharge.engine.state import destination_modes, latest_day
 from fhir_radcharge.errors import RadchargeError
 from fhir_radcharge.ledger.codec import Line
@@ -29,6 +32,10 @@ _POSTED = {None: "final", 0: "queued", 1: "queued", 2: "unanswered", 3: "queued"
 # Claims that carry the technical part of a treatment: a session on one of these must come to a line.
 _TECHNICAL = frozenset({"office", "office_technical", "hospital"})
 _WAITS = frozenset({"unsendable", "dismissed"})
+
+
+# What makes two lines one, as `line_key` says it, and the account.
+_Key = tuple[str, str]
 
 
 class Entry(NamedTuple):
@@ -59,22 +66,27 @@ class Account:
         self._connection, self._site, self._edits, self._now = connection, site, edits, now
         self._as_of = latest_day(asked(connection))
         self._modes = destination_modes(asked(connection), site.destinations)
+        self._parsed = Parsed(asked(connection), rooms(), site)
         self._owners = {reason.reason: reason.owner for reason in site.rulebook.reasons}
 
     def entries(
-        self, book: PatientBook, events: Sequence[TreatmentEvent], fractions: Sequence[TreatmentEvent]
+        self, book: PatientBook, fractions: Sequence[TreatmentEvent]
     ) -> tuple[dict[str, list[Entry]], str]:
         """Return the entries of each fraction, one a bill, and why the tables gave no answer (empty: they did)."""
-        failed, due = "", Due((), ())
+        failed, due, live = "", Due((), ()), book.live()
+        accounts = Accounts(book, (), (), self._parsed)
         try:
-            due = charges_due(events, self._site.rulebook, self._as_of, tables=self._edits)
+            told = charges_due([one.event for one in live], self._site.rulebook, self._as_of, tables=self._edits)
+            due, accounts = told, Accounts(book, live, told.charges, self._parsed)
         except RadchargeError as problem:
             failed = str(problem)
-        self._book = book
-        which = (book.number,)
-        self._since = dict(self._connection.execute("select key, since from open_item where patient = ?", which))
-        self._outbox = dict(self._connection.execute("select seq, state from outbox where patient = ?", which))
-        self._standing = self._standing_lines()
+        self._parsed.trim()
+        self._book, self._accounts = book, accounts
+        of = f"where patient in ({','.join('?' * len(book.group))})"
+        which = tuple(book.group)
+        self._since = dict(self._connection.execute(f"select key, since from open_item {of}", which))  # noqa: S608
+        self._outbox = dict(self._connection.execute(f"select seq, state from outbox {of}", which))  # noqa: S608
+        self._standing = self._standing_lines(due)
         of_event: defaultdict[str, list[Charge]] = defaultdict(list)
         for charge in due.charges:
             for name in {charge.dated_by} if charge.slot else {charge.dated_by, *charge.events}:
@@ -104,9 +116,9 @@ class Account:
 
     def _at(self, name: str, charge: Charge, due: Due) -> tuple[str, str, str]:
         """Return what a line comes to at one destination, why, and by which postings."""
-        key = line_key(charge)
+        key = self._key(charge)
         stands = self._standing.get((name, key), [])
-        wanted = sum(c.units for c in due.charges if line_key(c) == key and (c.hold is None or stands))
+        wanted = sum(c.units for c in due.charges if self._key(c) == key and (c.hold is None or stands))
         units = sum(left for _, left in stands)
         names = " ".join(line.id for line, _ in stands)
         if units > wanted:
@@ -139,7 +151,7 @@ class Account:
 
     def _not_due(self, event: TreatmentEvent, due: Due) -> Iterator[Entry]:
         """Yield what stands for a fraction and is not due: it was not taken back."""
-        wanted = {line_key(charge) for charge in due.charges}
+        wanted = {self._key(charge) for charge in due.charges}
         for (_, key), stands in self._standing.items():
             for line, left in stands:
                 if line.charge.dated_by == event.id and key not in wanted and line.mode != "opening":
@@ -178,15 +190,21 @@ class Account:
     def _destinations(self, bill: str) -> list[str]:
         return [name for name, one in self._site.destinations.items() if bill in one.bills]
 
-    def _standing_lines(self) -> dict[tuple[str, str], list[tuple[Line, int]]]:
-        found: defaultdict[tuple[str, str], list[tuple[Line, int]]] = defaultdict(list)
-        for name in self._site.destinations:
-            for stands in self._book.standing(name, self._modes.get(name, "live")):
-                found[name, line_key(stands)].append((self._book.lines[stands.posting], stands.units))
+    def _key(self, charge: Charge) -> _Key:
+        return line_key(charge), self._accounts.of(charge)
+
+    def _standing_lines(self, due: Due) -> dict[tuple[str, _Key], list[tuple[Line, int]]]:
+        found: defaultdict[tuple[str, _Key], list[tuple[Line, int]]] = defaultdict(list)
+        for name, destination in self._site.destinations.items():
+            standing = self._book.standing(name, self._modes.get(name, "live"))
+            charges = [charge for charge in due.charges if charge.bill in destination.bills]
+            for stands in self._accounts.placed(standing, charges, line_key):
+                key = line_key(stands), stands.account
+                found[name, key].append((self._book.lines[stands.posting], stands.units))
         return found
 
     def _stands(self, charge: Charge) -> bool:
-        key = line_key(charge)
+        key = self._key(charge)
         return any((name, key) in self._standing for name in self._destinations(charge.bill))
 
     def _per_day(self, charge: Charge) -> bool:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
 
+from fhir_radcharge.engine.accounts import Accounts
+from fhir_radcharge.engine.identity import Identities
 from fhir_radcharge.engine.patients import PatientBook
 from fhir_radcharge.engine.reading import Parsed
 from fhir_radcharge.engine.reckoning import Moment, Plan, Said, plan
@@ -20,6 +22,7 @@ from fhir_radcharge.engine.state import cursor, destination_modes, latest_day
 from fhir_radcharge.errors import RadchargeError
 from fhir_radcharge.model import Due, TreatmentEvent
 from fhir_radcharge.patient_stream import asked, books
+from fhir_radcharge.reconcile import line_key
 from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.rules.edits import EDIT_REASONS
 from fhir_radcharge.rules.rulebook import Edits, Rulebook
@@ -116,11 +119,11 @@ def compared(
     comparer = Comparer(base, draft)
     foresight = _Foresight(connection, base, draft)
     for book in books(connection):
-        events = tuple(saying.event for saying in book.sayings.values())
+        events = book.events()
         answers = comparer.answers(events, foresight.as_of)
         found = changes(answers.before, answers.after, comparer.changed_rows)
         tally.patients += 1
-        tally.events += len(events)
+        tally.events += len(book.sayings)
         tally.recomputed += answers.recomputed
         for side, failed in (("before", answers.failed_before), ("after", answers.failed_after)):
             if failed:
@@ -132,7 +135,7 @@ def compared(
         for one in foresight.postings(book, answers):
             if isinstance(one, Unsendable) or span.holds(one.day):
                 say(one)
-        watch(len(events))
+        watch(len(book.sayings))
 
 
 class Waits(NamedTuple):
@@ -158,6 +161,7 @@ class _Foresight:
 
     def __init__(self, connection: sqlite3.Connection, base: Side, draft: Side) -> None:
         self._books = asked(connection)
+        self._identities = Identities(self._books)
         self._base, self._draft = base, draft
         self.as_of = latest_day(self._books)
         self._moment = Moment(self.as_of, self.as_of or date.min, datetime.min.replace(tzinfo=UTC).strftime("%Y"))
@@ -185,29 +189,35 @@ class _Foresight:
         """
         if any(charge.hold in EDIT_REASONS for charge in due.charges):
             return False
+        try:
+            accounts = Accounts(book, book.live(), due.charges, self._parsed[id(side)])
+        except RadchargeError:
+            return False
         for name, destination in side.site.destinations.items():
             units: defaultdict[tuple[Any, ...], int] = defaultdict(int)
-            for c in due.charges:
-                if c.hold is None and c.bill in destination.bills:
+            charges = [charge for charge in due.charges if charge.bill in destination.bills]
+            for c in charges:
+                if c.hold is None:
                     units[c.bill, c.course, c.code, c.modifiers, c.day, c.end, c.place_of_service, c.provider or "",
-                          c.packaged, c.slot] += c.units  # fmt: skip
-            for s in book.standing(name, self._modes.get(name, "live")):
+                          c.packaged, c.slot, accounts.of(c)] += c.units  # fmt: skip
+            standing = book.standing(name, self._modes.get(name, "live"))
+            for s in accounts.placed(standing, charges, line_key):
                 units[s.bill, s.course, s.code, s.modifiers, s.day, s.end, s.place_of_service, s.provider or "",
-                      s.packaged, s.slot] -= s.units  # fmt: skip
+                      s.packaged, s.slot, s.account] -= s.units  # fmt: skip
             if any(units.values()):
                 return False
         return True
 
     def _plan(self, book: PatientBook, side: Side, due: Due) -> Plan:
         doors = rooms()._replace(charges_due=lambda *_: due)
-        made = plan(book, side.site, doors, self._parsed[id(side)], self._modes, self._moment)
+        made = plan(book, side.site, doors, self._parsed[id(side)], self._modes, self._moment, self._identities)
         self._parsed[id(side)].trim()
         return made
 
     def _foreseen(self, book: PatientBook, one: Said, pending: bool) -> Foreseen:
         line, charge = one.line, one.charge
         return Foreseen(
-            book.number, line.id, line.kind, line.destination, line.line_key, charge.bill, charge.course, charge.code,
+            line.patient, line.id, line.kind, line.destination, line.line_key, charge.bill, charge.course, charge.code,
             "-".join(charge.modifiers), charge.day, line.units, line.credits, one.cause,
             self._state(book, line.credits), pending,
         )  # fmt: skip

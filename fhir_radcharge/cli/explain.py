@@ -17,7 +17,7 @@ from fhir_radcharge import ledger
 from fhir_radcharge.cli.shared import config_option, found_config, json_option, say_json, say_table
 from fhir_radcharge.config import Config
 from fhir_radcharge.errors import LedgerError
-from fhir_radcharge.explain import Found, NotFoundError, book_of, explanation, found, standing_events, told
+from fhir_radcharge.explain import Found, NotFoundError, book_of, explanation, found, told
 from fhir_radcharge.explain.finding import Kind
 from fhir_radcharge.explain.patient import latest_day
 from fhir_radcharge.rules.why_not import why_not
@@ -88,7 +88,7 @@ def _say_why_not(
     rows = books.execute("select distinct patient from event where message = ?", (what.name,)).fetchall()
     patients = [what.patient] if what.patient else [patient for (patient,) in rows]
     for patient in patients:
-        events = standing_events(book_of(books, patient))
+        events = book_of(books, patient).events()
         said += why_not(code, events, rulebook, latest_day(books), day, edits)
     if not patients:
         said = ["no event was read from this message"]

@@ -46,6 +46,15 @@ def last(into: dict[int, int], number: int) -> int:
     return number
 
 
+def ever_one(merges: Iterable[tuple[int, int]]) -> dict[int, set[int]]:
+    """Return for each record those that were ever said to be the same person, whichever saying stands now."""
+    same: dict[int, set[int]] = {}
+    for pair in merges:
+        whole = set[int]().union(*(same.get(number, {number}) for number in pair))
+        same.update(dict.fromkeys(whole, whole))
+    return same
+
+
 class Identities:
     """What the books say of identity, kept in memory; read again when a transaction failed."""
 

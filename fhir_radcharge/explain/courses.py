@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from fhir_radcharge.explain.moments import moment_of
-from fhir_radcharge.explain.patient import book_of, standing_events
-from fhir_radcharge.explain.sayings import heard_between
+from fhir_radcharge.explain.moments import Moment, moment_of
+from fhir_radcharge.explain.patient import book_of, postings_of, records_of, waiting_for
+from fhir_radcharge.explain.sayings import heard_between, identified_between
 from fhir_radcharge.explain.words import item_words
-from fhir_radcharge.ledger import queries
 from fhir_radcharge.model import BILLS
 from fhir_radcharge.rules.rulebook import Rulebook
 
@@ -38,16 +38,17 @@ _COUNTED = frozenset({"fraction", "course_closed", "prescription", "release", "c
 
 def course(connection: sqlite3.Connection, rulebook: Rulebook, patient: int, name: str) -> Row:
     """Return a course day by day, with its holds and with one explanation for each run of groups that moved."""
-    postings = queries.postings_of_patient(connection, patient, name)
+    records = records_of(connection, patient)
+    postings = postings_of(connection, records, name)
     charged = {event for row in postings for event in row["events"]}
     # An event without a course is in the one to which the rules assigned it.
     events = [
         event
-        for event in standing_events(book_of(connection, patient))
+        for event in book_of(connection, patient).events()
         if event.course == name or (event.course is None and event.id in charged)
     ]
     reasons = {reason.reason: reason for reason in rulebook.reasons}
-    items = [item for item in queries.queue(connection, patient=patient) if item["course"] == name]
+    items = [item for item in waiting_for(connection, records) if item["course"] == name]
     days: dict[str, dict[str, list[str]]] = defaultdict(_empty_day)
     number = 0
     for event in events:
@@ -69,7 +70,8 @@ def course(connection: sqlite3.Connection, rulebook: Rulebook, patient: int, nam
         "fractions": number,
         "bills": bills,
         "days": [{"day": day, **_tidy(days[day])} for day in sorted(days)],
-        "moved": _moved(connection, patient, postings),
+        "identity": identified_between(connection, records),
+        "moved": _moved(connection, records, postings),
         "waits": [{**item, **item_words(item["category"], item["reason"], reasons)._asdict()} for item in items],
         "postings": [{name: row[name] for name in _SHORT} for row in postings],
     }
@@ -115,12 +117,12 @@ def _net(postings: list[Row]) -> list[Row]:
     return told
 
 
-def _run(move: Row) -> tuple[int, str, str, int]:
+def _run(move: Row) -> tuple[Moment, str, str, int]:
     credit = move["credit"]
     return move["now"], credit["bill"], credit["code"], credit["number"]
 
 
-def _moved(connection: sqlite3.Connection, patient: int, postings: list[Row]) -> list[Row]:
+def _moved(connection: sqlite3.Connection, records: Sequence[int], postings: list[Row]) -> list[Row]:
     """Return one explanation for each run of groups that moved together: a session earlier moves all that follow."""
     moves: list[Row] = []
     charges = {row["id"]: row for row in postings}
@@ -138,8 +140,8 @@ def _moved(connection: sqlite3.Connection, patient: int, postings: list[Row]) ->
                 "credit": row,
                 "from": row["day"],
                 "to": later[0]["day"] if later else None,
-                "then": moment_of(connection, charges[row["credits"]]["number"]).event,
-                "now": moment_of(connection, row["number"]).event,
+                "then": moment_of(connection, charges[row["credits"]]["number"]),
+                "now": moment_of(connection, row["number"]),
             }
         )
     told = []
@@ -152,7 +154,7 @@ def _moved(connection: sqlite3.Connection, patient: int, postings: list[Row]) ->
                 "groups": sorted({move["credit"]["slot"].rpartition("/")[2] for move in group}, key=int),
                 "from": [move["from"] for move in group],
                 "to": [move["to"] for move in group],
-                "after": heard_between(connection, patient, max(move["then"] for move in group), now, _COUNTED),
+                "after": heard_between(connection, records, max(move["then"] for move in group), now, _COUNTED),
             }
         )
     return told

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from fhir_radcharge.errors import MessageError, RadchargeError
+from fhir_radcharge.explain.patient import survivor_of
 from fhir_radcharge.wire import ack
 
 Kind = Literal["posting", "event", "message", "course"]
@@ -35,7 +36,10 @@ def found(connection: sqlite3.Connection, name: str, patient: int | None = None,
             return first
     looks = {"course": _courses, "event": _events, "message": _messages}
     every = [one for at, look in looks.items() if kind in (None, at) for one in look(connection, name)]
-    return _only(name, kind or "posting, event, message or course", every, patient)
+    # Records that were merged are one patient, whichever of them is named.
+    every = list(dict.fromkeys(one._replace(patient=survivor_of(connection, one.patient)) for one in every))
+    mine = None if patient is None else survivor_of(connection, patient)
+    return _only(name, kind or "posting, event, message or course", every, mine)
 
 
 def _numbered_or_posting(connection: sqlite3.Connection, name: str) -> Found | None:

@@ -12,12 +12,13 @@ _AT = {book.name: place for place, book in enumerate(BOOKS)}
 
 
 class Moment(NamedTuple):
-    """The newest event, decision, activation and day that were in the books."""
+    """The newest event, decision, activation, day and saying of identity that were in the books."""
 
     event: int
     decision: int
     activation: int
     day: int
+    identity: int
 
 
 def moment_of(connection: sqlite3.Connection, posting: int) -> Moment:
@@ -32,4 +33,6 @@ def moment_of(connection: sqlite3.Connection, posting: int) -> Moment:
             tops, high = here, middle - 1
         else:
             low = middle + 1
-    return Moment(tops[_AT["event"]], tops[_AT["decision"]], tops[_AT["activation"]], tops[_AT["day"]])
+    # A commit of an earlier version has no top for a book that came later.
+    tops += [0] * (len(BOOKS) - len(tops))
+    return Moment(*(tops[_AT[name]] for name in Moment._fields))

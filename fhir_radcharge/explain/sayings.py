@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
+from collections.abc import Sequence
 from typing import Any
 
 from fhir_radcharge.explain.moments import Moment
-from fhir_radcharge.explain.words import changes_words
+from fhir_radcharge.explain.words import changes_words, identity_words
 from fhir_radcharge.ledger.codec import event_key, revision_order
 
 Row = dict[str, Any]
@@ -21,17 +23,20 @@ def sayings(connection: sqlite3.Connection, source: str, event: str) -> list[Row
     return sorted(told, key=lambda row: revision_order(row["revision"], bool(row["voided"]), row["content"]))
 
 
-def sources(connection: sqlite3.Connection, patient: int, event: str) -> list[str]:
-    """Return the senders that told of an event of a patient."""
+def sources(connection: sqlite3.Connection, records: Sequence[int], event: str) -> list[str]:
+    """Return the senders that told of an event of a patient's records."""
     rows = connection.execute(
-        "select distinct source from event where patient = ? and event_id = ? order by 1", (patient, event)
+        f"select distinct source from event where patient in ({_marks(records)}) and event_id = ? order by 1",  # noqa: S608
+        (*records, event),
     )
     return [source for (source,) in rows.fetchall()]
 
 
-def told_of(connection: sqlite3.Connection, patient: int, event: str, moment: Moment | None = None) -> Row:
+def told_of(
+    connection: sqlite3.Connection, records: Sequence[int], event: str, moment: Moment | None = None
+) -> Row:
     """Return an event with each of its revisions: its message, what it changed, and whether a line was made from it."""
-    source = next(iter(sources(connection, patient, event)), "")
+    source = next(iter(sources(connection, records, event)), "")
     rows = sayings(connection, source, event)
     known = [row for row in rows if moment is None or row["number"] <= moment.event]
     used = known[-1]["number"] if known else None
@@ -60,15 +65,16 @@ def told_of(connection: sqlite3.Connection, patient: int, event: str, moment: Mo
 
 
 def heard_between(
-    connection: sqlite3.Connection, patient: int, after: int, upto: int, kinds: frozenset[str] | None = None
-) -> list[str]:
-    """Return in words what was heard of a patient's events, of some kinds or of all, between two moments."""
+    connection: sqlite3.Connection, records: Sequence[int], after: Moment, upto: Moment,
+    kinds: frozenset[str] | None = None,
+) -> list[str]:  # fmt: skip
+    """Return in words what was heard of a patient, of events of some kinds or of all, between two moments."""
     rows = connection.execute(
-        "select number, source, event_id, kind, voided, message, body from event"
-        " where patient = ? and number > ? and number <= ? order by number",
-        (patient, after, upto),
+        "select number, source, event_id, kind, voided, message, body from event"  # noqa: S608
+        f" where patient in ({_marks(records)}) and number > ? and number <= ? order by number",
+        (*records, after.event, upto.event),
     ).fetchall()
-    said = []
+    said = identified_between(connection, records, after.identity, upto.identity)
     for number, source, event, kind, voided, message, body in rows:
         if kinds is not None and kind not in kinds:
             continue
@@ -81,3 +87,28 @@ def heard_between(
         else:
             said.append(f"{kind} {event} was told by {by}")
     return said
+
+
+def identified_between(
+    connection: sqlite3.Connection, records: Sequence[int], after: int = 0, upto: int = sys.maxsize
+) -> list[str]:
+    """Return in words what was said of the identity and coverage of a patient between two moments."""
+    marks = _marks(records)
+    rows = connection.execute(
+        "select kind, patient, other, payer, message from identity"  # noqa: S608
+        f" where (patient in ({marks}) or other in ({marks})) and number > ? and number <= ? order by number",
+        (*records, *records, after, upto),
+    )
+    return [identity_words(*row) for row in rows]
+
+
+def identified_by(connection: sqlite3.Connection, message: int) -> list[str]:
+    """Return in words what a message said of identity and coverage."""
+    rows = connection.execute(
+        "select kind, patient, other, payer, message from identity where message = ? order by number", (message,)
+    )
+    return [identity_words(*row) for row in rows]
+
+
+def _marks(records: Sequence[int]) -> str:
+    return ",".join("?" * len(records))

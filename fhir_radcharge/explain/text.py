@@ -166,6 +166,7 @@ def _event(row: Row, zone: ZoneInfo) -> Iterator[str]:
     yield f"{row['kind']} {row['event']} from {row['source']}, on {row['day']}, course {course}{voided}"
     for number, (name, value) in enumerate(sorted(row["facts"].items())):
         yield _line("facts" if number == 0 else "", f"{name} = {value}")
+    yield from _identity(row)
     yield _line("told", f"{len(row['revisions'])} times" if len(row["revisions"]) > 1 else "once")
     yield from _revisions(
         {**row, "revisions": [{**one, "used": False, "later": False} for one in row["revisions"]]}, zone
@@ -184,7 +185,8 @@ def _message(row: Row, zone: ZoneInfo) -> Iterator[str]:
             "said" if number == 0 else "",
             f"{event['kind']} {event['event']} on {event['day']}, course {event['course'] or 'not told'}{voided}",
         )
-    if not row["events"]:
+    yield from _identity(row)
+    if not row["events"] and not row["identity"]:
         yield _line("said", "nothing that was not known already")
     yield from _postings(row)
     yield from _waits(row, zone)
@@ -201,9 +203,15 @@ def _postings(row: Row) -> Iterator[str]:
         yield _line("postings", "none")
 
 
+def _identity(row: Row) -> Iterator[str]:
+    for number, said in enumerate(row["identity"]):
+        yield _line("identity" if number == 0 else "", said)
+
+
 def _course(row: Row, zone: ZoneInfo) -> Iterator[str]:
     counts = f"{row['fractions']} fractions, {len(row['postings'])} postings"
     yield f"course {row['course']} of patient {row['patient']}: {counts}"
+    yield from _identity(row)
     for run in row["moved"]:
         days = ", ".join(f"{was} -> {now or 'nowhere'}" for was, now in zip(run["from"], run["to"], strict=True))
         groups = (

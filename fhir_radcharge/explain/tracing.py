@@ -12,7 +12,15 @@ from fhir_radcharge.engine.activation import spans_of
 from fhir_radcharge.explain.courses import course
 from fhir_radcharge.explain.finding import Found
 from fhir_radcharge.explain.moments import Moment, moment_of
-from fhir_radcharge.explain.sayings import heard_between, sayings, sources, told_of
+from fhir_radcharge.explain.patient import postings_of, records_ever_of, records_of, waiting_for
+from fhir_radcharge.explain.sayings import (
+    heard_between,
+    identified_between,
+    identified_by,
+    sayings,
+    sources,
+    told_of,
+)
 from fhir_radcharge.explain.steps import because
 from fhir_radcharge.explain.words import CAUSES, item_words
 from fhir_radcharge.ledger import queries
@@ -22,6 +30,8 @@ Row = dict[str, Any]
 _EVENTS_MAX = 40
 # What a posting says of itself, as it stands in the books.
 _LINE = ("bill", "code", "modifiers", "day", "end_day", "units", "place_of_service", "packaged", "slot", "note")
+# What makes a charge on another account the same line.
+_SAME = ("destination", "mode", "course", "bill", "code", "modifiers", "day", "end_day")
 _TOLD = ("id", "kind", "mode", "destination", "patient", "course", *_LINE, "posted", "cause", "state", "message")
 
 
@@ -39,7 +49,7 @@ def explanation(connection: sqlite3.Connection, rulebook: Rulebook, found: Found
 def _posting(connection: sqlite3.Connection, rulebook: Rulebook, name: str) -> Row:
     row = queries.posting(connection, name)
     assert row is not None
-    moment = moment_of(connection, row["number"])
+    moment, ever = moment_of(connection, row["number"]), records_ever_of(connection, row["patient"])
     charge = queries.posting(connection, row["credits"]) if row["credits"] else row
     assert charge is not None
     # A credit takes back the line as it was when it was charged.
@@ -51,7 +61,7 @@ def _posting(connection: sqlite3.Connection, rulebook: Rulebook, name: str) -> R
         "tables": row["tables"],
         "active": _active(connection, date.fromisoformat(charge["day"])),
         "official": _official(connection, moment),
-        "events": [told_of(connection, row["patient"], event, made) for event in charge["events"][:_EVENTS_MAX]],
+        "events": [told_of(connection, ever, event, made) for event in charge["events"][:_EVENTS_MAX]],
         "events_more": max(len(charge["events"]) - _EVENTS_MAX, 0),
         "cause_words": CAUSES.get(row["cause"], row["cause"]),
         "after": _heard_since(connection, row, moment),
@@ -65,16 +75,18 @@ def _posting(connection: sqlite3.Connection, rulebook: Rulebook, name: str) -> R
 
 
 def _event(connection: sqlite3.Connection, rulebook: Rulebook, found: Found) -> Row:
-    source = sources(connection, found.patient, found.name)[0]
+    records = records_of(connection, found.patient)
+    source = sources(connection, records, found.name)[0]
     body = json.loads(sayings(connection, source, found.name)[-1]["body"])
-    postings = [row for row in queries.postings_of_patient(connection, found.patient) if found.name in row["events"]]
-    items = queries.queue(connection, patient=found.patient)
+    postings = [row for row in postings_of(connection, records) if found.name in row["events"]]
+    items = waiting_for(connection, records)
     return {
         "what": "event",
         "patient": found.patient,
         "course": body[2],
         "facts": body[3],
-        **told_of(connection, found.patient, found.name),
+        **told_of(connection, records, found.name),
+        "identity": identified_between(connection, records),
         "postings": [_short(row) for row in postings],
         "waits": [_item(i, rulebook) for i in items if i["course"] == (body[2] or "") and str(body[0]) in i["place"]],
     }
@@ -85,11 +97,10 @@ def _message(connection: sqlite3.Connection, rulebook: Rulebook, number: int) ->
     assert row is not None
     events = queries.events_of_message(connection, number)
     names = {event["event_id"] for event in events}
-    patients = sorted({event["patient"] for event in events})
+    patients = sorted({record for event in events for record in records_of(connection, event["patient"])})
     postings = [
         posting
-        for patient in patients
-        for posting in queries.postings_of_patient(connection, patient)
+        for posting in postings_of(connection, patients)
         if posting["message"] == number or names & set(posting["events"])
     ]
     return {
@@ -107,6 +118,7 @@ def _message(connection: sqlite3.Connection, rulebook: Rulebook, number: int) ->
             }
             for e in events
         ],
+        "identity": identified_by(connection, number),
         "postings": [_short(posting) for posting in postings],
         "waits": [_item(item, rulebook) for item in queries.queue(connection, message=number)],
         "decisions": [
@@ -119,15 +131,25 @@ def _message(connection: sqlite3.Connection, rulebook: Rulebook, number: int) ->
 
 def _heard_since(connection: sqlite3.Connection, row: Row, moment: Moment) -> list[str]:
     """Return what came into the books between the posting that this one follows and this one: its cause."""
-    before = queries.posting(connection, row["credits"] or row["previous"] or "")
+    before = queries.posting(connection, row["credits"] or _taken_back(connection, row) or row["previous"] or "")
     if before is None:
         return []
     then = moment_of(connection, before["number"])
-    said = heard_between(connection, row["patient"], then.event, moment.event)
+    said = heard_between(connection, records_of(connection, row["patient"]), then, moment)
     if before["tables"] and row["tables"] and before["tables"] != row["tables"]:
         said.append(f"the tables changed from {before['tables'][:12]} to {row['tables'][:12]}")
     days = connection.execute("select day from day where number > ? and number <= ?", (then.day, moment.day)).fetchall()
     return said + ([f"the day {days[-1][0]} came"] if days and not said else [])
+
+
+def _taken_back(connection: sqlite3.Connection, row: Row) -> str:
+    """Return the charge in whose place a line was charged to another account, "" if there is none."""
+    if row["cause"] != "account" or row["kind"] == "CREDIT":
+        return ""
+    credits = [one["credits"] for one in postings_of(connection, records_ever_of(connection, row["patient"]))
+               if one["number"] < row["number"] and one["kind"] == "CREDIT" and one["cause"] == "account"
+               and all(one[name] == row[name] for name in _SAME)]  # fmt: skip
+    return credits[-1] if credits else ""
 
 
 def _sent(connection: sqlite3.Connection, row: Row) -> Row | None:
@@ -148,7 +170,7 @@ def _items(connection: sqlite3.Connection, rulebook: Rulebook, row: Row) -> list
     place = f"{row['bill']} {'-'.join([row['code'], *row['modifiers'].split()])} {row['day']}"
     return [
         _item(item, rulebook)
-        for item in queries.queue(connection, patient=row["patient"])
+        for item in waiting_for(connection, records_of(connection, row["patient"]))
         if item["note"] == row["id"] or (item["course"] == row["course"] and item["place"] in (place, row["day"]))
     ]
 
@@ -212,7 +234,7 @@ def _official(connection: sqlite3.Connection, moment: Moment) -> Row | None:
 
 def _payer(connection: sqlite3.Connection, charge: Row) -> str | None:
     """Return the payer profile of the event that dates a line."""
-    for source in sources(connection, charge["patient"], charge["dated_by"]):
+    for source in sources(connection, records_ever_of(connection, charge["patient"]), charge["dated_by"]):
         payer: str | None = json.loads(sayings(connection, source, charge["dated_by"])[-1]["body"])[6]
         return payer
     return None

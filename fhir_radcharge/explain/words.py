@@ -118,6 +118,13 @@ def changes_words(before: str, after: str) -> list[str]:
     return said or ["nothing that a rule asks"]
 
 
+def identity_words(kind: str, patient: int, other: int, payer: str, message: int) -> str:
+    """Return what was said of identity as a sentence; records are named by their numbers in the books."""
+    if kind == "merge":
+        return f"patient {patient} was merged into patient {other} by message #{message}"
+    return f"{payer} pays for a visit of patient {patient} since message #{message}"
+
+
 def time_words(label: str | None, zone: ZoneInfo) -> str:
     """Return an instant of the books as the facility's clock shows it."""
     if not label:
