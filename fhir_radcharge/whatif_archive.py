@@ -92,13 +92,16 @@ class _EitherPolicy:
 
     @property
     def profiles(self) -> Sequence[Profile]:
+        """The profiles of the first policy, and those that only the other has."""
         one, other = self._both
         return (*one.profiles, *(profile for profile in other.profiles if not one.known(profile.name)))
 
     def known(self, payer: str | None) -> bool:
+        """Return whether the payer has a profile in either."""
         return any(policy.known(payer) for policy in self._both)
 
     def problem(self, name: str, value: Any) -> str | None:
+        """Return what is wrong with a knob's name or value in both, None where one of them may set it."""
         one, other = (policy.problem(name, value) for policy in self._both)
         return one and other and one
 

@@ -108,6 +108,7 @@ class _CaseReader:
         self.count = 0
 
     def case(self, row: Any) -> Case | None:
+        """Return a row as a case; tell each mistake in it and return None."""
         if not isinstance(row, Row):
             self.tell(line_of(row), "write a case as keys and values, beginning with '- id:'")
             return None
@@ -131,6 +132,7 @@ class _CaseReader:
         return Case(form.id, self.path, row.line, form, knobs, self.courses, tuple(filter(None, steps)))
 
     def tell(self, line: int, problem: str) -> None:
+        """Note a mistake at a line of the file; nothing is raised before all files are read."""
         self.problems.append(f"{self.path}:{line}: {self.name}: {problem}")
 
     def form(self, model: Any, row: Any, where: str) -> Any:
@@ -144,6 +146,7 @@ class _CaseReader:
             return None
 
     def knobs(self, row: Row) -> Mapping[str, Any]:
+        """Return the knobs that a case sets; tell each that the profiles do not have, or not with that value."""
         given = row.get("policy", Row(row.line))
         if not isinstance(given, Row):
             self.tell(row.lines["policy"], "policy: write knobs as {name: value}")
@@ -156,6 +159,7 @@ class _CaseReader:
         return values
 
     def course_forms(self, row: Row) -> tuple[CourseForm, ...]:
+        """Return the courses that a case declares, one or a list; tell an id that stands twice."""
         given = row.get("course", Rows(row.line))
         rows = given if isinstance(given, Rows) else [given]
         forms = tuple(filter(None, (self.form(CourseForm, course, "course: ") for course in rows)))
@@ -182,6 +186,7 @@ class _CaseReader:
         return [(step, f"step {number}, ") for number, step in enumerate(row["steps"], 1)]
 
     def step(self, row: Any, where: str) -> Step | None:
+        """Return a step with its events and expected lines; None where its form is wrong."""
         form: StepForm | None = self.form(StepForm, row, where)
         if form is None:
             return None
@@ -196,6 +201,7 @@ class _CaseReader:
         return Step(told, expect, emits, form.tables)
 
     def table_codes(self, tables: TablesForm | None, row: Row) -> None:
+        """Tell each code of the supposed official tables that is not in the catalogue."""
         if tables is None:
             return
         paired = [code for pair in tables.ptp for code in pair[:2]]
@@ -204,18 +210,21 @@ class _CaseReader:
                 self.tell(row.lines["tables"], f"tables: {code} is not in the code catalogue; correct it")
 
     def expected(self, bill: str, texts: Sequence[Any], where: str) -> Expected:
+        """Return what a bill must carry after a step; tell each line that is wrong."""
         expected, problems = self.lines.expected(bill, texts)
         for line, problem in problems:
             self.tell(line, f"{where}{bill}: {problem}")
         return expected
 
     def emitted(self, bill: str, texts: Sequence[Any], where: str) -> tuple[Emitted, ...]:
+        """Return what a step must newly send on a bill; tell each line that is wrong."""
         emitted, problems = self.lines.emitted(bill, texts)
         for line, problem in problems:
             self.tell(line, f"{where}emits, {bill}: {problem}")
         return emitted
 
     def events(self, given: Any, line: int, where: str) -> tuple[Told, ...]:
+        """Return what became known in a step, in its order; what is wrong is told and left out."""
         if not isinstance(given, Rows):
             self.tell(line, f"{where}events: write a list of events")
             return ()
@@ -252,6 +261,7 @@ class _CaseReader:
         return [(name, one, f"{where} ({name})") for name, one in named]
 
     def in_course(self, row: Row, where: str) -> None:
+        """Tell an event of a course that the case does not have, or of none where it has several."""
         known = [course.id for course in self.courses]
         course = row.get("course")
         if course is None:
@@ -262,6 +272,7 @@ class _CaseReader:
             self.tell(row.lines["course"], f"{where}: no course '{course}'; the case has {said}")
 
     def told(self, name: str, row: Row, where: str) -> Told | None:
+        """Return what became known, with the event that it revises as that was or now is; None where it is wrong."""
         kind = str(row["kind"])
         form: EventForm | None = self.form(EVENTS[kind], row, f"{where}: ")
         if form is None:
@@ -295,6 +306,7 @@ class _CaseReader:
         return False
 
     def amended(self, target: Row, row: Row, where: str) -> Row:
+        """Return an event with some keys written anew; tell a key that may not be."""
         merged = Row(target.line)
         merged.update(target)
         merged.lines.update(target.lines)

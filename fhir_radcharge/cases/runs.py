@@ -112,6 +112,7 @@ class _Sayings:
         self.voided: set[str] = set()
 
     def events(self, told: Told) -> Iterator[TreatmentEvent]:
+        """Yield the event that a saying is or revises, at its revision; none for a day that has come."""
         order = self.orders[told.id]
         if told.kind == "day":
             return
@@ -130,6 +131,7 @@ class _Sayings:
     def event(
         self, name: str, form: EventForm, order: int, revision: tuple[int, ...], voided: bool = False
     ) -> TreatmentEvent:
+        """Return one event at a revision; `order` is the number of the saying, counted from 1."""
         course = _course(self.case, form)
         inpatient = form.patient_class if isinstance(form, Fraction) else None
         return TreatmentEvent(
@@ -152,6 +154,7 @@ class _Sayings:
         )
 
     def facts(self, name: str, form: EventForm) -> Mapping[str, Any]:
+        """Return the facts as a rule asks them; an assumed approval comes in time by the image's own clock."""
         stated = form.facts()
         facts = {key: value for key, value in stated.items() if key not in _NOT_FACTS}
         if form.kind == "release":
