@@ -148,6 +148,19 @@ def test_later_coverage_makes_the_charges_of_its_visit_anew(tmp_path: Path, orde
         assert office.net() == [("A", "V1", "AETNA", "20260302"), ("A", "V2", "MCARE", "20260303")]
 
 
+@pytest.mark.parametrize("order", list(permutations(range(4))))
+def test_the_greatest_coverage_of_a_merged_visit_stands(tmp_path: Path, order: tuple[int, ...]) -> None:
+    story = (
+        session("F1", "A"), merge("A", "B"), coverage("A", "MCARE-RG", at="202603060800"),
+        coverage("B", "MCARE", at="202603070800"),
+    )  # fmt: skip
+    office = Office(tmp_path / "a.db")
+    for step in order:
+        office.hear(story[step])
+
+    assert office.net() == [("B", "V1", "MCARE", "20260302")]
+
+
 def test_coverage_that_says_what_is_known_moves_nothing(tmp_path: Path) -> None:
     office = Office(tmp_path / "a.db")
     office.hear(session("F1", "A"))

@@ -98,15 +98,13 @@ class Identities:
 
     def coverages(self, group: Sequence[int]) -> dict[str, Coverage]:
         """Return who pays for each visit of a patient."""
-        found: dict[str, Coverage] = {}
-        for number in group:
-            for account, *told in self._ledger.read(
-                "select account, payer, insurance, message from identity where kind = 'coverage' and patient = ?"
-                " order by revision, content",
-                (number,),
-            ):
-                found[account] = Coverage(*told)
-        return found
+        marks = ",".join("?" * len(group))
+        rows = self._ledger.read(
+            "select account, payer, insurance, message from identity"  # noqa: S608
+            f" where kind = 'coverage' and patient in ({marks}) order by revision, content",
+            tuple(group),
+        )
+        return {account: Coverage(*told) for account, *told in rows}
 
     def message_naming(self, number: int) -> int:
         """Return the newest message that names this record as the patient, 0 if there is none."""
