@@ -98,7 +98,7 @@ def test_a_resource_without_version_or_time_is_as_new_as_its_place_in_the_file(t
         hearing.hear("x.ndjson", number, raw)
 
     assert hearing.parked == []
-    assert [event.voided for known in hearing._patients.values() for event in known.values()] == [True]
+    assert [event.voided for _, record in hearing._records.patients() for event in record.events()] == [True]
 
 
 if __name__ == "__main__":

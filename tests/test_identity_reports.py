@@ -14,6 +14,8 @@ from report_kit import draft
 from fhir_radcharge.editions import packed
 from fhir_radcharge.ledger import reader
 from fhir_radcharge.patient_stream import books
+from fhir_radcharge.recoding import Hearing
+from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.site import load_site
 from tests.cli_desk import Desk, copied
 
@@ -196,3 +198,23 @@ def test_explain_finds_a_merged_patient_under_either_record(base: Desk) -> None:
     assert "identity    patient 1 was merged into patient 2 by message #8" in event
     assert event.count("+77407") == 3
     assert "identity    patient 1 was merged into patient 2 by message #8" in message
+
+
+@pytest.mark.parametrize("kept", [1, 2, 100])
+@pytest.mark.parametrize("order", [STORY, STORY[::-1], (*STORY[7:], *STORY[:7])], ids=["told", "backward", "adt-first"])
+def test_an_archive_makes_due_what_its_books_do(
+    base: Desk, tmp_path: Path, kept: int, order: tuple[bytes, ...]
+) -> None:
+    hearing = Hearing(base.site, tmp_path, kept)
+    for number, message in enumerate(order, 1):
+        hearing.hear("archive", number, message)
+    found = [(patient.events, patient.due) for patient in hearing.patients(date(2026, 2, 20), None)]
+    connection = reader(base.folder / "books.db")
+    told_by_books = [
+        (len(events), charges_due(events, base.site.rulebook, date(2026, 2, 20)))
+        for events in (book.events() for book in books(connection))
+    ]
+    connection.close()
+
+    assert hearing.parked == []
+    assert sorted(found, key=repr) == sorted(told_by_books, key=repr)
