@@ -72,8 +72,10 @@ class _Vocabulary:
 
     def of_head(self, table: Table) -> Iterator[str]:
         """Yield what is wrong with the questions of a table and the names of its columns."""
-        for ask in table.asks:
+        for number, ask in enumerate(table.asks):
             place = f"{table.places.get(ask.name, table.name)}: {ask.name}"
+            if all(row.asks[number] is None for row in table.rows):
+                yield f"{place} is asked, and no row tells its words apart; take it out, or write it in a row"
             for told in (*self._of_ask(ask), *_of_bands(ask)):
                 yield f"{place} {told}"
         read = READ.get(table.name, CHAIN)

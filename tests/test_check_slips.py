@@ -131,6 +131,7 @@ SLIPS = [
      "gives open and no next table"),
     ("rules/approval.yaml", "approval: waiting, holds: form,", "approval: waiting,", "gives nothing"),
     ("rules/places.yaml", ', pos: "21"', "", "gives no pos"),
+    ("rules/guidance.yaml", 'knob.srt_guidance_allowed: "false", ', "", "knob.srt_guidance_allowed is asked, and no row"),
     ("rules/hdr.yaml", ", absent: one}", "}", "lesions may be unstated"),
     ("fhir/motion.yaml", "rules:\n", "rule:\n", "did you mean 'rules'?"),
     ("fhir/motion.yaml", "technique: any, ", "technique: anyy, ", "did you mean 'any'?"),

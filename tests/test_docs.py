@@ -126,7 +126,8 @@ OF_A_SITE = re.compile(
     r"radcharge\.toml|site_payers\.yaml|mappings/site_payers\.yaml|official\.db|.*\.html|FILE\.csv|FILE"
     r"|cases/2027\.yaml|draft/.*|var/.*|(ccipra|ccioph|MCR_MUE|PPRRVU).*"
 )
-FILE = re.compile(r"`([\w.*/-]+\.(?:py|yaml|csv|toml|md|hl7|json|txt|db|lock))`")
+# A path that begins at the root is a URL's.
+FILE = re.compile(r"`([\w.*-][\w.*/-]*\.(?:py|yaml|csv|toml|md|hl7|json|txt|db|lock))`")
 PLACES = [ROOT / p for p in (".", "docs", "mappings", "mappings/rules", "mappings/fhir", "fhir_radcharge", "fixtures",
                              "fixtures/fhir/conceptmaps")]  # fmt: skip
 
@@ -210,7 +211,7 @@ def test_a_payers_file_of_a_site_loads_as_it_is_written(tmp_path: Path) -> None:
 
 ROW = '  - {id: neutron,             technique: neutron,                                code: "77423", rank: "4", source: [RVU25D, OPPS26]}'
 NEUTRON = "technique: neutron,                                code"
-PARTICLE, CODES, PAYERS = "rules/particle.yaml", "codes.csv", "payers.yaml"
+PARTICLE, CODES, PAYERS, COUNTING = "rules/particle.yaml", "codes.csv", "payers.yaml", "rules/counting.yaml"
 # As the page tells it, as `check` says it here (empty: the same), and the change of a file that makes it so.
 MISTAKES = [
     ("no row on 2027-01-01 for technique=neutron", "", PARTICLE, NEUTRON, 'technique: neutron, to: "2026-12-31", code'),
@@ -233,6 +234,11 @@ MISTAKES = [
     ("has two values from D on", "has two values from 2015-01-01 on", PAYERS, "      - {knob: robotic_set, from: 2015-01-01, value: cpt, sources: [RVU25D, OPPS26]}", "      - {knob: robotic_set, from: 2015-01-01, value: cpt, sources: [RVU25D, OPPS26]}\n      - {knob: robotic_set, from: 2015-01-01, value: g, sources: [OPPS26]}"),
     ("gives K no value on D", "gives robotic_set no value on 2027-01-01", PAYERS, "{knob: robotic_set, from: 2015-01-01, value: cpt,", "{knob: robotic_set, from: 2015-01-01, to: 2026-12-31, value: cpt,"),
     ("C overlaps its row at ...", "77423 overlaps its row at", CODES, "77423,CPT,particle,neutron session,2015-01-01,,", "77423,CPT,particle,neutron session,2015-01-01,,technical,carrier_priced,billable,not_billable,no,1,per session,yes,RVU25D,high,\n77423,CPT,particle,neutron session,2016-01-01,,"),
+    ("gives C, which nothing reads", "gives frm, which nothing reads; did you mean 'form'?", "rules/placement.yaml", "gives: [form]", "gives: [form, frm]"),
+    ("counts C is no counter of techniques.yaml", "counts managment is no counter of techniques.yaml", COUNTING, "counts: management", "counts: managment"),
+    ("way W needs C", "way once needs total_max", COUNTING, 'way: once, total_max: "1"', "way: once"),
+    ("way W does not read C", "way once does not read size", COUNTING, "way: once,", 'way: once, size: "5",'),
+    ("row A is the last and does not take the rest", "row site-other is the last and does not take the rest", "rules/sites.yaml", "{id: site-other,          words: []", "{id: site-other,          words: [other]"),
     ("key 'k' stands twice", "key 'rank' stands twice", PARTICLE, 'code: "77423", rank: "4"', 'code: "77423", rank: "4", rank: "5"'),
     ("has no value; write null", "", PARTICLE, 'code: "77423", rank: "4"', 'code: "77423", rank: '),
 ]  # fmt: skip
