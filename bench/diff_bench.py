@@ -59,7 +59,10 @@ def made(path: Path, events: int) -> None:
         )
         columns = [row[1] for row in books.execute("pragma table_info(posting)")]
         spelled = {"number": f"number + {n}", "id": f"id || '{copy}'", "patient": f"patient + {p}",
-                   "credits": f"credits || '{copy}'"}  # fmt: skip
+                   "credits": f"credits || '{copy}'",
+                   # An account is of one patient: of the copy, not of the one that was copied.
+                   "account": f"(select lower(hex(key)) from patient q where q.number = posting.patient + {p})"
+                   " || substr(account, instr(account, '/'))"}  # fmt: skip
         books.execute(f"insert into posting select {', '.join(spelled.get(c, c) for c in columns)}"
                       " from posting where number <= ?", (tops["posting"],))  # fmt: skip
         books.commit()
