@@ -117,16 +117,20 @@ def _facts(chart: Chart, said: Said) -> list[dict[str, Any]]:
     facts = dict(said.facts)
     if said.kind == "fraction":
         facts |= {"prescribed_fractions": chart.prescribed, "site": chart.site}
-    found = [] if facts.get("beam", True) else [_no_dose()]
+    found = [] if facts.get("beam", True) else [_no_dose(chart)]
     for name, value in facts.items():
         if name not in _ELSEWHERE:
             found += [_fact(name, one) for one in (value if isinstance(value, list | tuple) else (value,))]
     return found
 
 
-def _no_dose() -> dict[str, Any]:
+def _no_dose(chart: Chart) -> dict[str, Any]:
     quantity = {"value": 0, "unit": "cGy", "system": "http://unitsofmeasure.org", "code": "cGy"}
-    return {"url": _DOSE, "extension": [{"url": "totalDoseDelivered", "valueQuantity": quantity}]}
+    # mCODE wants the volume named that got it.
+    volume = {"identifier": {"system": f"{SYSTEM}id/volume", "value": chart.course}}
+    return {"url": _DOSE, "extension": [
+        {"url": "volume", "valueReference": volume}, {"url": "totalDoseDelivered", "valueQuantity": quantity},
+    ]}  # fmt: skip
 
 
 def _fact(name: str, value: Any) -> dict[str, Any]:

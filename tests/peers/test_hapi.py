@@ -6,8 +6,6 @@ It needs Java 17 and Maven, which builds the server once from tests/peers/hapi: 
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -25,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from fhir_link_kit import AT_ONCE, Till, kinds, settled
 from http_kit import run, site_sending
+from java_kit import built, java, missing
 
 from fhir_radcharge.config_values import Web
 from fhir_radcharge.gateway.fhir_link import FhirLink
@@ -32,32 +31,17 @@ from fhir_radcharge.gateway.fhir_route import FhirRoute
 from fhir_radcharge.ledger.promises import broken_promises
 from fhir_radcharge.simulate import courses, messages, run_of, truth
 
-SOURCES = Path(__file__).parent / "hapi"
 RUN = run_of("torture", 11, date(2025, 11, 17), courses=40)
 LANES = 8
 
 
-def _missing() -> str:
-    if os.environ.get("CI"):
-        return "peers are never run in CI"
-    absent = [name for name in ("java", "javac", "mvn") if shutil.which(name) is None]
-    if absent:
-        return f"no {absent[0]} on this machine"
-    return "" if os.environ.get("RADCHARGE_PEERS") else "set RADCHARGE_PEERS=1 to build and run the HAPI FHIR server"
-
-
-pytestmark = pytest.mark.skipif(bool(_missing()), reason=_missing() or "ready")
+pytestmark = pytest.mark.skipif(bool(missing()), reason=missing() or "ready")
 
 
 @pytest.fixture(scope="session")
 def hapi(request: pytest.FixtureRequest) -> Iterator[int]:
     """The port of a server that runs as a process of its own, and ends with the tests."""
-    folder = Path(request.config.cache.mkdir("hapi"))  # type: ignore[union-attr]
-    shutil.copytree(SOURCES, folder, dirs_exist_ok=True)
-    if not (folder / "target" / "lib").is_dir():
-        build = ["mvn", "-q", "-B", "compile", "dependency:copy-dependencies", "-DoutputDirectory=target/lib"]
-        subprocess.run(build, cwd=folder, check=True, timeout=600)
-    command = ["java", "-Xmx512m", "-cp", "target/classes:target/lib/*", "Peer", "0"]
+    folder, command = built(request), java("Peer", "0")
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert process.stdout is not None

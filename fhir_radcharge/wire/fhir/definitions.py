@@ -160,5 +160,8 @@ def _period(start: date, end: date) -> dict[str, str]:
 def _artifact(key: str, source: Cited | None) -> dict[str, Any]:
     told = {"type": "citation", "label": key, "display": source.title if source is not None else key}
     if source is not None and source.address and source.address.startswith(("https://", "http://")):
-        told["url"] = source.address
+        # An address may go on in words, or name a second page; an address of FHIR has no space.
+        told["url"] = source.address.split()[0]
+        if told["url"] != source.address:
+            told["citation"] = source.address
     return {"url": SOURCE, "valueRelatedArtifact": told}

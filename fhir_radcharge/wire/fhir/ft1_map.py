@@ -60,7 +60,7 @@ ROWS: Final[tuple[Row, ...]] = (
     Row("FT1-5", "ChargeItem.enteredDate", "inexact", "that no seconds or no offset were said", ""),
     Row("FT1-6", "ChargeItem.extension(transaction-type)", "inexact",
         "payments, co-payments and adjustments are refused", "statuses but billable, billed and unknown are refused"),
-    Row("FT1-7", "ChargeItem.code", "inexact", "", "the third coding and those after it"),
+    Row("FT1-7", "ChargeItem.code", "wider", "", "the third coding and those after it"),
     Row("FT1-8", "", "unmatched", "the description (withdrawn field)", ""),
     Row("FT1-9", "", "unmatched", "the second description (withdrawn field)", ""),
     Row("FT1-10", "ChargeItem.quantity", "equivalent", "", "the unit of the quantity"),
