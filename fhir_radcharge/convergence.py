@@ -10,6 +10,7 @@ from fhir_radcharge.engine.accounts import Accounts
 from fhir_radcharge.engine.patients import PatientBook
 from fhir_radcharge.engine.reading import Parsed
 from fhir_radcharge.engine.rooms import rooms
+from fhir_radcharge.engine.starts import QUARANTINED
 from fhir_radcharge.engine.state import destination_modes, latest_day
 from fhir_radcharge.errors import MessageError, RuleError
 from fhir_radcharge.model import Charge
@@ -20,7 +21,7 @@ from fhir_radcharge.rules.rulebook import Edits
 from fhir_radcharge.site import Site
 
 # What stands between a line that is due and its being said.
-_IN_THE_WAY = frozenset({"refused", "dismissed", "unsendable", "rule_error", "defect"})
+_IN_THE_WAY = frozenset({"refused", "dismissed", "unsendable", "rule_error", "defect", QUARANTINED})
 
 
 def not_judged(connection: sqlite3.Connection, site: Site) -> str:

@@ -18,6 +18,7 @@ from fhir_radcharge.engine.patients import PatientBook
 from fhir_radcharge.engine.reading import Parsed
 from fhir_radcharge.engine.reckoning import Moment, Plan, Said, plan
 from fhir_radcharge.engine.rooms import rooms
+from fhir_radcharge.engine.starts import QUARANTINED
 from fhir_radcharge.engine.state import cursor, destination_modes, latest_day
 from fhir_radcharge.errors import RadchargeError
 from fhir_radcharge.model import Due, TreatmentEvent
@@ -170,6 +171,8 @@ class _Foresight:
 
     def postings(self, book: PatientBook, answers: Answers) -> Iterator[Foreseen | Unsendable]:
         """Yield the postings that an activation would make of a patient, credits and charges in their order."""
+        if any(item.category == QUARANTINED for item in book.items.values()):
+            return  # the engine leaves this patient alone until a person releases the item
         if answers.failed_after or self._is_settled(book, self._draft, answers.after):
             return
         made = self._plan(book, self._draft, answers.after)

@@ -12,6 +12,8 @@ import pytest
 from report_kit import draft
 
 from fhir_radcharge.editions import packed
+from fhir_radcharge.engine.items import hold
+from fhir_radcharge.engine.starts import patient_aside
 from fhir_radcharge.ledger import reader
 from fhir_radcharge.patient_stream import books
 from fhir_radcharge.recoding import Hearing
@@ -106,19 +108,25 @@ def test_the_dry_run_of_unchanged_tables_says_that_nothing_changes(base: Desk) -
     assert (code, found["corrections"], sum(found["effects"].values())) == (0, [], 0)
 
 
+@pytest.mark.parametrize("aside", [0, 2], ids=["all", "one-aside"])
 @pytest.mark.parametrize("edit", [LEVEL, HOLD], ids=["level", "hold"])
 def test_an_activation_emits_what_the_dry_run_of_a_merged_patient_showed(
-    base: Desk, tmp_path: Path, edit: tuple[str, str, str]
+    base: Desk, tmp_path: Path, edit: tuple[str, str, str], aside: int
 ) -> None:
-    other = draft(tmp_path, edit)
-    _, found = told(base, "diff", "--rules", str(other))
+    other, desk = draft(tmp_path, edit), copied(base, tmp_path)
+    desk.open()
+    if aside:
+        ((key,),) = desk.ledger.read("select key from patient where number = ?", (aside,))
+        with desk.ledger.transaction():
+            hold(desk.ledger, [patient_aside(aside, key.hex())], "2026-03-01T00:00:00Z")
+    desk.close()
+    _, found = told(desk, "diff", "--rules", str(other))
     foreseen = [
         (one["patient"], one["id"], one["kind"], one["destination"], one["code"], one["day"], one["units"],
          one["credits"] or "", one["cause"])
         for one in found["corrections"]
     ]  # fmt: skip
 
-    desk = copied(base, tmp_path)
     before = desk.one("select max(number) from posting")
     desk.site = load_site(other)
     desk.open()
