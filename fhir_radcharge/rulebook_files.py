@@ -130,24 +130,12 @@ def _names(table: Table, rulebook: Rulebook) -> Iterator[str]:
 
 
 def _uncovered(rulebook: Rulebook) -> Iterator[str]:
-    """Yield each computed code of the catalogue that no row of any table gives on its first or on its last day."""
-    given: dict[str, list[tuple[date, date]]] = {}
-    for table in rulebook.tables.values():
-        for row in table.rows:
-            span = max(row.start, table.start), min(row.end, table.end)
-            given.setdefault(row.text("code") or "", []).append(span)
-    for rule in rulebook.counting:
-        given.setdefault(rule.code, []).append((rule.start, rule.end))
+    """Yield each computed code of the catalogue that no row of any table gives while it is valid."""
+    given = {row.text("code") for table in rulebook.tables.values() for row in table.rows}
+    given |= {rule.code for rule in rulebook.counting}
     for code in rulebook.catalogue:
-        if not code.computed or code.valid_to < FIRST_DAY:
-            continue
-        spans = given.get(code.code, [])
-        if not spans:
+        if code.computed and code.valid_to >= FIRST_DAY and code.code not in given:
             yield f"{code.place}: {code.code} is computed from facts, and no table gives it"
-            continue
-        for day in (max(code.valid_from, FIRST_DAY), code.valid_to):
-            if day < LAST_DAY and not any(start <= day <= end for start, end in spans):
-                yield f"{code.place}: {code.code} is computed from facts, and no table gives it on {day}"
 
 
 def _table(path: Path) -> Table:

@@ -157,10 +157,11 @@ class _Vocabulary:
             yield f"{row.place}: gives nothing; write what it sends or holds, or a flag"
         if table.name == "places" and "pos" not in given and _answers(table, row, "claim") != frozenset({"hospital"}):
             yield f"{row.place}: gives no pos, and not for the hospital's claim alone; write it"
+        for column in {"rank", "cap"} & set(table.gives):
+            if (column in given) != ("code" in given):
+                yield f"{row.place}: gives one of code and {column}; write both"
         if table.name in READ:
             return
-        if "rank" in table.gives and ("rank" in given) != ("code" in given):
-            yield f"{row.place}: gives one of code and rank; write both"
         if {"code", "next"} & set(table.gives) and not {*ENDS} & given:
             yield f"{row.place}: gives nothing; write a code, the next table, a flag or a hold"
         for column in given & self.questions.keys() - {*CHAIN}:

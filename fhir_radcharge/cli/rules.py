@@ -31,6 +31,7 @@ from fhir_radcharge.policy_files import load_sources
 from fhir_radcharge.rulebook_files import load_rulebook, problems
 from fhir_radcharge.serving import site_of
 from fhir_radcharge.site import digest_of, load_site
+from fhir_radcharge.site_words import site_problems
 from fhir_radcharge.wire.fhir.definitions import charge_item_definitions
 
 _PART = 500
@@ -245,8 +246,8 @@ def _sample(one: Reread) -> dict[str, Any]:
 
 def _problems(mappings: Path) -> list[str]:
     try:
-        load_site(mappings)
-        return problems(load_rulebook(mappings), mappings)
+        site = load_site(mappings)
+        return [*problems(site.rulebook, mappings), *site_problems(site, mappings)]
     except TableError as error:
         return str(error).splitlines()
 
