@@ -4,164 +4,86 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import replace
-from datetime import UTC, date, datetime
-from functools import cache
-from itertools import product
+from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from http_kit import MAPPINGS, whole_site
+import pytest
+from click.testing import CliRunner
+from project import MAPPINGS
 
-from fhir_radcharge.model import Place, TreatmentEvent
-from fhir_radcharge.places import PlaceRow, Settings
-from fhir_radcharge.rulebook_files import load_rulebook
+from fhir_radcharge.cases.as_fhir import NOT_SENT, sayable
+from fhir_radcharge.cli import cli
+from fhir_radcharge.errors import ConfigError
+from fhir_radcharge.fhir_profiles import NO_FHIR, load_fhir
 from fhir_radcharge.rules.charging import charges_due
+from fhir_radcharge.rules.rulebook import Rulebook
 from fhir_radcharge.verify import case_files, verify
-from fhir_radcharge.wire.facts import FACTS_OF
-from fhir_radcharge.wire.fhir.events import readings
-from fhir_radcharge.wire.fhir.profile import Sender
-from fhir_radcharge.wire.fhir.read import read
+from fhir_radcharge.verify_fhir import report, verify_as_fhir
 
-CASES = MAPPINGS.parent / "fixtures" / "cases"
-CHICAGO = ZoneInfo("America/Chicago")
-BASE = "https://fhir-radcharge.example/StructureDefinition/"
-LAKESIDE = "https://lakeside.example/"
-ACTIVITIES = {
-    "guidance": "ROIGRT", "approval": "ROAPPR", "port_image": "ROPORT", "exam": "ROOTV", "physics_check": "ROPHYS",
-    "service": "ROSVC", "course_closed": "ROCLOSE",
-}  # fmt: skip
-CODED = {"technique", "complexity", "motion", "route", "modality", "by", "approver", "purpose"}
-MEASURES = {"energy_mv", "kv", "diameter_cm"}
-PLACES = {
-    f"{one}.{two}.{three}": Place(one, two, three)  # type: ignore[arg-type]
-    for one, two, three in product(
-        ("freestanding", "hospital"), ("on", "off_excepted", "off_nonexcepted"), ("single", "split")
-    )
-}
+CASES = [MAPPINGS.parent / "fixtures" / "cases"]
+PRESCRIBED = """\
+- id: P1
+  title: A prescription that FHIR says of another resource
+  sources: [told]
+  confidence: high
+  compare: [delivery]
+  course: {id: C1, site: prostate}
+  events:
+    - {kind: fraction, id: F1, at: "2026-02-03T09:00", technique: imrt, isocenters: 1}
+    - {kind: prescription, id: R1, at: "2026-02-03", prescribed_fractions: 5}
+  expect: {freestanding: ["77407 @ 2026-02-03"]}
+"""
 
 
-@cache
-def site() -> Any:
-    rows = {name: (PlaceRow(date(2000, 1, 1), None, place),) for name, place in PLACES.items()}
-    return replace(whole_site(), settings=Settings(rows))
+def test_every_case_gives_the_same_bills_when_it_is_said_as_fhir(rulebook: Rulebook) -> None:
+    verdicts = list(verify_as_fhir(case_files(CASES), rulebook, load_fhir(MAPPINGS)))
+    unsaid = Counter(told.split()[0] for one in verdicts for told in one.unsaid)
+
+    assert [one.result for one in verdicts if not one.result.ok] == []
+    assert [one.result for one in verdicts] == list(verify(case_files(CASES), rulebook, charges_due))
+    assert set(unsaid) == {"prescription"}
+    assert len({one.result.id for one in verdicts if one.unsaid}) < 0.02 * len({one.result.id for one in verdicts})
 
 
-@cache
-def sender(payer: str | None) -> Sender:
-    found = whole_site().fhir.senders["rv_fhir"]
-    changes = {"payers": {f"urn:payer|{payer}": payer} if payer else {}, "payer_absent": None, "requires": frozenset()}
-    closing = {"ROCLOSE": ("course_closed", {})}
-    return found._replace(
-        profile=found.profile.model_copy(update=changes),
-        activities={**found.activities, **closing},  # type: ignore[arg-type]
-    )
-
-
-def sayable(event: TreatmentEvent) -> bool:
-    """Whether the shipped profile has a way to say it; the others stay as the case says them."""
-    if event.voided or (event.kind != "fraction" and event.kind not in ACTIVITIES):
-        return False
-    if event.reported is not None and event.kind != "service":
-        return False
-    if event.kind == "service" and event.reported is None:
-        return False
-    return set(event.facts) <= FACTS_OF[event.kind] | {"session"} and "session" not in event.facts
-
-
-def when(event: TreatmentEvent) -> str:
-    if event.minute is None:
-        return event.day.isoformat()
-    local = datetime(event.day.year, event.day.month, event.day.day, event.minute // 60, event.minute % 60)
-    return local.replace(tzinfo=CHICAGO).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def extension(name: str, value: Any) -> dict[str, Any]:
-    exact = name in MEASURES or isinstance(value, float)
-    kind = "Boolean" if isinstance(value, bool) else "Decimal" if exact else "Integer"
-    kind = kind if not isinstance(value, str) else "Code" if name in CODED else "String"
-    if name == "approved_at":
-        local = datetime.fromisoformat(value)
-        kind, value = "DateTime", value if len(value) == 10 else local.replace(tzinfo=CHICAGO).isoformat()
-    return {"url": f"{BASE}fact-{name.replace('_', '-')}", f"value{kind}": value}
-
-
-def resource(event: TreatmentEvent) -> dict[str, Any]:
-    extensions = [] if event.course is None else [{"url": f"{BASE}course-id", "valueString": event.course}]
-    for name, value in event.facts.items():
-        extensions += [extension(name, one) for one in (value if isinstance(value, list | tuple) else (value,))]
-    visit = {"resourceType": "Encounter", "id": "v", "status": "finished", "class": {
-        "code": "IMP" if event.patient_class == "inpatient" else "AMB"}}  # fmt: skip
-    where = next((name for name, place in PLACES.items() if place == event.place), None)
-    located = {"identifier": {"value": where}}
-    said: dict[str, Any] = {
-        "resourceType": "Procedure" if event.kind == "fraction" else "ChargeItem", "contained": [visit],
-        "extension": extensions, "identifier": [{"use": "official", "value": event.id}],
-        "subject": {"identifier": {"system": f"{LAKESIDE}mrn", "value": "P"}},
-        "performer": [{"actor": {"identifier": {"value": event.provider}}}] if event.provider else None,
-    }  # fmt: skip
-    if event.kind == "fraction":
-        code = {"coding": [{"system": "http://snomed.info/sct", "code": "1297069006"}]}
-        said |= {"status": "completed", "code": code, "encounter": {"reference": "#v"}, "location": where and located}
-        said |= {"performedPeriod": {"start": when(event)}}
-    else:
-        codings = [{"system": f"{LAKESIDE}id/activity", "code": ACTIVITIES[event.kind]}]
-        if event.reported is not None:
-            codings.append({"system": "http://www.ama-assn.org/go/cpt", "code": event.reported.code})
-            said["quantity"] = {"value": event.reported.units} if event.reported.units is not None else None
-            extensions += [
-                {"url": f"{BASE}charge-modifier", "extension": [{"url": "code", "valueCodeableConcept": {
-                    "coding": [{"code": modifier}]}}]} for modifier in event.reported.modifiers]  # fmt: skip
-        said |= {"status": "billable", "code": {"coding": codings}, "context": {"reference": "#v"}}
-        said |= {"occurrenceDateTime": when(event), "performingOrganization": where and located}
-    return {key: value for key, value in said.items() if value not in (None, [])}
-
-
-def through_fhir(event: TreatmentEvent) -> TreatmentEvent:
-    """Say an event as FHIR and read it; what comes back must be the event."""
-    entries = [{"resource": resource(event)}]
-    if event.payer is not None:
-        cover = {"resourceType": "Coverage", "status": "active", "payor": [
-            {"identifier": {"system": "urn:payer", "value": event.payer}}],
-            "beneficiary": {"identifier": {"system": f"{LAKESIDE}mrn", "value": "P"}}}  # fmt: skip
-        entries.append({"resource": cover})
-    raw = json.dumps({"resourceType": "Bundle", "type": "collection", "entry": entries}).encode()
-    (reading,) = readings(read(raw), sender(event.payer), site().fhir.tables, site(), 0)
-    assert reading.problems == (), (reading.problems, dict(event.facts))
-    found = next(one for one in reading.events if not one.voided)
-    return found._replace(
-        source=event.source, revision=event.revision, message=event.message, lacks=event.lacks,
-        facts={name: value if not isinstance(value, tuple) else list(value) for name, value in found.facts.items()},
-    )  # fmt: skip
-
-
-def as_listed(event: TreatmentEvent) -> TreatmentEvent:
-    facts = {name: list(value) if isinstance(value, tuple) else value for name, value in event.facts.items()}
-    return event._replace(facts=facts)
-
-
-def test_every_case_gives_the_same_bills_when_it_is_said_as_fhir() -> None:
+def test_hardly_an_event_is_left_as_the_case_tells_it(rulebook: Rulebook) -> None:
     counts: Counter[bool] = Counter()
-    spelled: dict[str, TreatmentEvent] = {}
 
     def due(events: Any, *rest: Any, **more: Any) -> Any:
-        heard = []
-        for event in events:
-            # What a person says, and what a case says of its course, no sender says.
-            counts[sayable(event)] += event.kind not in ("course", "release", "supplied")
-            if sayable(event):
-                key = repr(event)
-                if key not in spelled:
-                    spelled[key] = through_fhir(event)
-                    assert spelled[key] == as_listed(event)
-                event = spelled[key]
-            heard.append(event)
-        return charges_due(tuple(heard), *rest, **more)
+        counts.update(sayable(event) for event in events if event.kind not in NOT_SENT)
+        return charges_due(tuple(events), *rest, **more)
 
-    results = list(verify(case_files([CASES]), load_rulebook(MAPPINGS), due))
-
-    assert [(one.id, one.run, one.differences) for one in results if not one.ok] == []
-    assert counts[True] > 0.98 * counts.total()
-    assert len(results) > 100
+    assert all(one.ok for one in verify(case_files(CASES), rulebook, due))
+    assert counts[False] < 0.005 * counts.total()
 
 
+def test_what_cannot_be_said_is_named_and_what_differs_still_differs(tmp_path: Path) -> None:
+    path = tmp_path / "cases.yaml"
+    path.write_text(PRESCRIBED.replace('"77407 @', '"77412 @'), encoding="utf-8")
+    wrong = CliRunner().invoke(cli, ["verify", "--fhir", "--mappings", str(MAPPINGS), str(path)])
+    path.write_text(PRESCRIBED, encoding="utf-8")
+    told = CliRunner().invoke(cli, ["verify", "--fhir", "--mappings", str(MAPPINGS), str(path)])
+    (data,) = json.loads(CliRunner().invoke(cli, ["verify", "--fhir", "--json", "--mappings", str(MAPPINGS), str(path)]).output)
+
+    assert (wrong.exit_code, told.exit_code) == (1, 0)
+    assert "P1  DIFFERS" in wrong.output
+    assert told.output.splitlines() == [
+        "P1  partly",
+        "  not said as FHIR, taken from the case: prescription R1",
+        "1 case as FHIR, 0 said whole, 1 in part, none differing",
+    ]
+    assert data == {"id": "P1", "ok": True, "differences": [], "not_said_as_fhir": ["prescription R1"]}
+
+
+def test_an_event_that_is_read_otherwise_than_it_was_said_is_a_difference(rulebook: Rulebook) -> None:
+    fhir = load_fhir(MAPPINGS)
+    sender = fhir.senders["rv_fhir"]
+    swapped = sender._replace(activities={**sender.activities, "ROOTV": sender.activities["ROPHYS"]})
+
+    told = list(report(verify_as_fhir(case_files(CASES), rulebook, fhir._replace(senders={"rv_fhir": swapped}))))
+
+    assert any("said as FHIR, is read with another kind" in line for line in told)
+
+
+def test_without_the_layout_nothing_is_verified(rulebook: Rulebook) -> None:
+    with pytest.raises(ConfigError, match="rv_fhir"):
+        list(verify_as_fhir(case_files(CASES), rulebook, NO_FHIR))
