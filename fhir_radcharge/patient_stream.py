@@ -81,11 +81,12 @@ def _block(connection: sqlite3.Connection, identities: Identities, numbers: Sequ
     moved = connection.execute(f"select distinct patient from moved where patient in ({marks})")  # noqa: S608
     for number in (*several, *(number for (number,) in moved.fetchall())):
         found[number] = identified(asked(connection), identities, number)
-    paid = connection.execute(
-        f"select distinct patient from identity where kind = 'coverage' and patient in ({marks})"  # noqa: S608
+    changed = connection.execute(
+        f"select distinct patient from identity where kind != 'merge' and patient in ({marks})"  # noqa: S608
     )
-    for (number,) in paid.fetchall():
-        found[number].coverages = identities.coverages((number,))
+    for (number,) in changed.fetchall():
+        found[number].visits = visits = identities.visits((number,))
+        found[number].coverages = identities.coverages((number,), visits)
     return [found[number] for number in numbers if number in found]
 
 

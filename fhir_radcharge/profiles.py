@@ -146,7 +146,10 @@ class _Compiler:
         if told is None:
             return None
         prior = self._first(told.prior, "identity", "prior")
-        return Identity(frozenset(told.merges), frozenset(told.updates), prior)
+        visit = self._first(told.prior_visit, "identity", "prior_visit") if told.prior_visit else None
+        if told.visits and visit is None:
+            self._say(self._line("identity", "visits"), "no prior_visit says where the prior visit is")
+        return Identity(frozenset(told.merges), frozenset(told.updates), frozenset(told.visits), prior, visit)
 
     def _say(self, line: int, problem: str) -> None:
         self.problems.append(f"{self.name}:{line}: {problem}")

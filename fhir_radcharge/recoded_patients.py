@@ -39,13 +39,15 @@ class Paid(NamedTuple):
 
 
 class Record:
-    """What was said of one record: the greatest revision of each event, and of who pays for each visit."""
+    """What was said of one record: the greatest revision of each event, who pays for each visit, and which visits are
+    one."""
 
-    __slots__ = ("paid", "told")
+    __slots__ = ("became", "paid", "told")
 
     def __init__(self) -> None:
         self.told: dict[tuple[str, str], Told] = {}
         self.paid: dict[str, Paid] = {}
+        self.became: set[Merge[str]] = set()
 
     def hear(self, one: Told) -> bool:
         """Let the greatest revision of an event stand; tell whether the event is new."""
@@ -68,13 +70,18 @@ class Record:
             self.hear(told)
         for visit, paid in other.paid.items():
             self.pay(visit, paid)
+        self.became |= other.became
 
     def events(self) -> tuple[TreatmentEvent, ...]:
         """Return the events; the payer of each is who pays for its visit now."""
-        return tuple(
-            told.event._replace(payer=self.paid[told.visit].payer) if told.visit in self.paid else told.event
-            for told in self.told.values()
-        )
+        into = standing_merges(self.became)
+        paid: dict[str, Paid] = {}
+        for visit, one in sorted(self.paid.items(), key=lambda told: told[1]):
+            paid[last(into, visit)] = one
+        if not paid:
+            return tuple(told.event for told in self.told.values())
+        visits = [(told.event, last(into, told.visit)) for told in self.told.values()]
+        return tuple(event._replace(payer=paid[visit].payer) if visit in paid else event for event, visit in visits)
 
 
 class Records:
@@ -84,7 +91,7 @@ class Records:
         self._folder = folder
         self._max = kept_max
         self._records: dict[str, Record] = defaultdict(Record)
-        self._merges: set[Merge] = set()
+        self._merges: set[Merge[int]] = set()
         self._kept = 0
         self._parts: list[IO[str]] = []
 
@@ -97,13 +104,17 @@ class Records:
 
     def identify(self, said: Statement) -> None:
         """Keep what was said of identity."""
+        # Among sayings of one revision the hashes choose, as they do in the books.
+        order = said.revision, hashlib.blake2b(f"{said.patient}\0{said.other}\0{said.account}".encode()).digest()
         if said.kind == "merge":
-            # Among sayings of one revision the hashes choose, as they do in the books.
-            order = said.revision, hashlib.blake2b(f"{said.patient}\0{said.other}".encode()).digest()
             if said.patient != said.other:
                 self._merges.add(Merge(order, int(_key(said.patient), 16), int(_key(said.other), 16)))
             return
         visit = _key(said.account) if said.account else ""
+        if said.kind == "visit":
+            self._records[_key(said.patient)].became.add(Merge(order, _key(said.prior), visit))
+            self._kept += 1
+            return
         paid = Paid(said.revision, said.payer, said.insurance)
         self._kept += self._records[_key(said.patient)].pay(visit, paid)
         self._spill_beyond()
@@ -140,6 +151,9 @@ class Records:
                 row = (key, event.source, event.id, event.kind, revision_text(event.revision), event.voided,
                        event.message, event_body(event), visit)  # fmt: skip
                 part.write(json.dumps(row, separators=(",", ":")) + "\n")
+            for merge in record.became:
+                (revision, tie), prior, visit = merge
+                part.write(json.dumps((key, revision, tie.hex(), prior, visit, "visit"), separators=(",", ":")) + "\n")
             for visit, paid in record.paid.items():
                 part.write(json.dumps((key, visit, *paid), separators=(",", ":")) + "\n")
         self._records.clear()
@@ -182,6 +196,9 @@ def _add(records: dict[str, Record], line: str) -> None:
     if len(row) == 4:
         visit, *paid = row
         records[key].pay(visit, Paid(*paid))
+    elif len(row) == 5:
+        revision, tie, prior, visit, _ = row
+        records[key].became.add(Merge((revision, bytes.fromhex(tie)), prior, visit))
     else:
         *told, visit = row
         source, name, kind, revision, voided, message, body = told

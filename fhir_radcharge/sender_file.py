@@ -123,11 +123,14 @@ class ActivityRow(Strict):
 
 
 class IdentityRow(Strict):
-    """Which ADT messages are taken: two records are one patient (`merges`), or a visit is insured (`updates`)."""
+    """Which ADT messages are taken: two records are one patient (`merges`), a visit is insured (`updates`), or a visit
+    has become another (`visits`)."""
 
     merges: tuple[Literal["A34", "A36", "A40"], ...] = ()
     updates: tuple[Literal["A01", "A04", "A05", "A08", "A31"], ...] = ()
+    visits: tuple[Literal["A35", "A41", "A42", "A49", "A50"], ...] = ()
     prior: tuple[str, ...] = Field(min_length=1)
+    prior_visit: tuple[str, ...] = ()
 
 
 class SenderFile(Strict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
 from itertools import permutations
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from fhir_radcharge.engine import Engine, Heard, Outcome
 from fhir_radcharge.engine.identity import Merge, standing_merges
-from fhir_radcharge.ledger import Ledger, broken_promises
+from fhir_radcharge.ledger import Ledger, broken_promises, store, verify_chain
 from fhir_radcharge.wire import ack, er7
 from tests import engine_fakes as fakes
 from tests.engine_fakes import ROOMS, Clock, Desk, Reading, dft, ft1
@@ -41,6 +42,16 @@ def coverage(patient: str, plan: str, visit: str = "V1", at: str = "202603060800
     return (
         f"MSH|^~\\&|PLAIN|LAKESIDE|RADCHARGE|LAKESIDE|{at}||ADT^A08|C{patient}{plan}{at}|P|2.5.1\rEVN|A08|{at}\r"
         f"PID|1||{patient}||INVENTED^{patient}|||||||||||||{visit}\rPV1|1|O|RADONC\rIN1|1|{plan}|{plan}\r"
+    ).encode()
+
+
+def visit(patient: str, prior: str, now: str, trigger: str = "A41", at: str = "202603070800") -> bytes:
+    """An account that went into another one, by MRG-3 and PID-18, or a visit of another number, by MRG-5 and PV1-19."""
+    account, pv1 = (now, "PV1|1|O|RADONC") if trigger == "A41" else ("", "PV1|1|O|RADONC" + "|" * 16 + now)
+    mrg = f"MRG|{patient}||{prior}" if trigger == "A41" else f"MRG|{patient}||||{prior}"
+    return (
+        f"MSH|^~\\&|PLAIN|LAKESIDE|RADCHARGE|LAKESIDE|{at}||ADT^{trigger}|V{patient}{prior}{now}{at}|P|2.5.1\r"
+        f"EVN|{trigger}|{at}\rPID|1||{patient}||INVENTED^{patient}|||||||||||||{account}\r{mrg}\r{pv1}\r"
     ).encode()
 
 
@@ -159,6 +170,79 @@ def test_the_greatest_coverage_of_a_merged_visit_stands(tmp_path: Path, order: t
         office.hear(story[step])
 
     assert office.net() == [("B", "V1", "MCARE", "20260302")]
+
+
+@pytest.mark.parametrize("trigger", ["A41", "A50"])
+def test_a_visit_that_became_another_moves_its_charges(tmp_path: Path, trigger: str) -> None:
+    office = Office(tmp_path / "a.db")
+    office.hear(session("F1", "A"), session("F2", "A", visit="V2"))
+    before = len(office.said)
+
+    assert office.hear(visit("A", "V1", "V3", trigger)) == ["AA"]
+
+    assert office.net() == [("A", "V2", "MCARE", "20260303"), ("A", "V3", "MCARE", "20260302")]
+    assert office.said[before:] == [("CD", "A", "20260302"), ("CG", "A", "20260302")]
+    office.hear(visit("A", "V1", "V3", trigger), visit("A", "V1", "V3", trigger, "202603070900"))
+    assert len(office.said) == before + 2
+
+
+VISITS = (
+    session("F1", "A"), visit("A", "V1", "V2"), visit("A", "V2", "V3", "A50", "202603080800"),
+    coverage("A", "MCARE-RG", visit="V2"), merge("A", "B"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("first", range(5))
+def test_visits_merges_and_coverage_end_alike_in_any_order(tmp_path: Path, first: int) -> None:
+    for number, order in enumerate(order for order in permutations(range(5)) if order[0] == first):
+        office = Office(tmp_path / f"{number}.db")
+        for step in order:
+            office.hear(VISITS[step], send=step % 2 == 0)
+        office.send()
+        assert (order, office.net()) == (order, [("B", "V3", "MCARE-RG", "20260302")])
+        office.ledger.close()
+
+
+def test_the_greatest_revision_says_what_a_visit_became(tmp_path: Path) -> None:
+    story = visit("A", "V1", "V2", at="202603090800"), session("F1", "A"), visit("A", "V1", "V3", at="202603080800")
+    for number, order in enumerate(permutations(story)):
+        office = Office(tmp_path / f"{number}.db")
+        for message in order:
+            office.hear(message)
+        assert office.net() == [("A", "V2", "MCARE", "20260302")]
+        office.ledger.close()
+
+
+@pytest.mark.parametrize(
+    "lacking", [visit("A", "", "V2"), visit("A", "V1", "")], ids=["no prior visit", "no visit"]
+)
+def test_a_change_of_visit_that_does_not_say_both_waits_for_a_person(tmp_path: Path, lacking: bytes) -> None:
+    office = Office(tmp_path / "a.db")
+    office.hear(session("F1", "A"), lacking)
+
+    assert office.net() == [("A", "V1", "MCARE", "20260302")]
+    assert office.ledger.read("select category, reason from open_item") == [("unreadable", "101")]
+
+
+def test_books_that_knew_no_changed_visits_are_brought_up_and_stay_insert_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(store, "MIGRATIONS", store.MIGRATIONS[:4])
+        office = Office(tmp_path / "a.db")
+        office.hear(session("F1", "A"), merge("A", "B"))
+        office.ledger.close()
+    books = Counter(office.books)
+
+    office = Office(tmp_path / "a.db")
+    office.books = books
+    office.hear(visit("B", "V1", "V2"))
+
+    assert office.net() == [("B", "V2", "MCARE", "20260302")]
+    assert verify_chain(office.ledger.connection).problem is None
+    for statement in ("update identity set kind = 'merge'", "delete from identity"):
+        with pytest.raises(sqlite3.IntegrityError, match="insert only"):
+            office.ledger.connection.execute(statement)
 
 
 def test_coverage_that_says_what_is_known_moves_nothing(tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ STORY = (
     *(session(number, "B" if number % 2 else "A") for number in range(5)),
     session(5, "B", visit="V2"), session(0, "C").replace(b"|F0|", b"|F9|"),
     merge("A", "B"), coverage("A", "MCARE-RG"), coverage("C", "MCARE-RG"),
+    raw(*head("ADT^A41", "V1", "202602120800", "B", "V7"), "MRG|B||V1"),
 )  # fmt: skip
 
 
@@ -188,11 +189,12 @@ def test_explain_of_a_posting_tells_the_merge_in_words(base: Desk, kind: str) ->
     moved = base.rows(
         f"select id from posting where cause = 'account' and kind = '{kind}' and day = '2026-02-04' order by number"
     )
-    (by_merge, by_coverage) = [explained(base, name) for (name,) in moved]
+    by_merge, by_coverage, by_visit = [explained(base, name) for (name,) in moved]
 
     assert "account: it belongs to another account" in by_merge
     assert "after       patient 1 was merged into patient 2 by message #8" in by_merge
     assert "after       medicare_robotic_g pays for a visit of patient 1 since message #9" in by_coverage
+    assert "after       a visit of patient 2 became another one by message #11" in by_visit
     assert all("from        fraction F2 on 2026-02-04\n" in said and "heard" in said for said in (by_merge, by_coverage))
 
 
@@ -204,7 +206,7 @@ def test_explain_finds_a_merged_patient_under_either_record(base: Desk) -> None:
     assert "course C1 of patient 2: 6 fractions" in told_of_a
     assert "identity    patient 1 was merged into patient 2 by message #8" in told_of_a
     assert "identity    patient 1 was merged into patient 2 by message #8" in event
-    assert event.count("+77407") == 3
+    assert event.count("+77407") == 4
     assert "identity    patient 1 was merged into patient 2 by message #8" in message
 
 

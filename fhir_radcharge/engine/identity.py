@@ -1,10 +1,10 @@
-"""Which records are one patient, and who pays for a visit: derived from all that was said of it, in any order."""
+"""Which records are one patient, which visits are one, and who pays: derived from all that was said, in any order."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from fhir_radcharge.engine.state import cursor
 from fhir_radcharge.ledger import Ledger
@@ -18,28 +18,31 @@ class Coverage(NamedTuple):
     message: int
 
 
-class Merge(NamedTuple):
-    """One record said to be another one; what is said at the greatest revision stands."""
+Name = TypeVar("Name", int, str)
+
+
+class Merge(NamedTuple, Generic[Name]):
+    """One record, or visit, said to be another one; what is said at the greatest revision stands."""
 
     order: tuple[int, bytes]
-    patient: int
-    survivor: int
+    patient: Name
+    survivor: Name
 
 
-def standing_merges(merges: Iterable[Merge]) -> dict[int, int]:
-    """Return for each merged record the one that it went into; the same for the same merges in any order.
+def standing_merges(merges: Iterable[Merge[Name]]) -> dict[Name, Name]:
+    """Return for each merged record, or visit, the one that it went into; the same for the same merges in any order.
 
     A record goes into one other only, and never in a circle: the greatest revision is heard first, and what
     contradicts it not at all.
     """
-    into: dict[int, int] = {}
+    into: dict[Name, Name] = {}
     for merge in sorted(set(merges), reverse=True):
         if merge.patient not in into and last(into, merge.survivor) != merge.patient:
             into[merge.patient] = merge.survivor
     return into
 
 
-def last(into: dict[int, int], number: int) -> int:
+def last(into: dict[Name, Name], number: Name) -> Name:
     """Return the end of a chain of merges."""
     while number in into:
         number = into[number]
@@ -96,15 +99,27 @@ class Identities:
         self._move_waiting(touched)
         return touched
 
-    def coverages(self, group: Sequence[int]) -> dict[str, Coverage]:
-        """Return who pays for each visit of a patient."""
+    def visits(self, group: Sequence[int]) -> dict[str, str]:
+        """Return for each visit of a patient that became another one which it became."""
+        marks = ",".join("?" * len(group))
+        rows = self._ledger.read(
+            "select revision, content, account from identity"  # noqa: S608
+            f" where kind = 'visit' and patient in ({marks})",
+            tuple(group),
+        )
+        return standing_merges(
+            Merge((revision, content), *account.split("/", 1)) for revision, content, account in rows
+        )
+
+    def coverages(self, group: Sequence[int], visits: dict[str, str]) -> dict[str, Coverage]:
+        """Return who pays for each visit of a patient, by the visit that it became."""
         marks = ",".join("?" * len(group))
         rows = self._ledger.read(
             "select account, payer, insurance, message from identity"  # noqa: S608
             f" where kind = 'coverage' and patient in ({marks}) order by revision, content",
             tuple(group),
         )
-        return {account: Coverage(*told) for account, *told in rows}
+        return {last(visits, account): Coverage(*told) for account, *told in rows}
 
     def message_naming(self, number: int) -> int:
         """Return the newest message that names this record as the patient, 0 if there is none."""
@@ -119,6 +134,21 @@ class Identities:
         """Return the record that a message with events names, 0 if it has none."""
         rows = self._ledger.read("select patient from event where message = ? limit 1", (message,))
         return int(rows[0][0]) if rows else 0
+
+    def visit_in(self, message: int) -> str:
+        """Return the visit that a message reports its events for, "" if it has none."""
+        rows = self._ledger.read("select account from event where message = ? limit 1", (message,))
+        return str(rows[0][0]) if rows else ""
+
+    def message_of_visit(self, visit: str, group: Sequence[int]) -> int:
+        """Return the newest message that says that a visit of a patient became this one, 0 if there is none."""
+        marks = ",".join("?" * len(group))
+        ((message,),) = self._ledger.read(
+            "select coalesce(max(message), 0) from identity"  # noqa: S608
+            f" where kind = 'visit' and patient in ({marks}) and account like '%/' || ?",
+            (*group, visit),
+        )
+        return int(message)
 
     def insured_in(self, insurance: str, group: Sequence[int]) -> int:
         """Return the newest message of a patient that has these insurance segments, 0 if there is none."""

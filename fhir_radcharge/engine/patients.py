@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from fhir_radcharge.engine.identity import Coverage, Identities
+from fhir_radcharge.engine.identity import Coverage, Identities, last
 from fhir_radcharge.engine.items import Item, items_of
 from fhir_radcharge.ledger import Ledger
 from fhir_radcharge.ledger.codec import LINE_COLUMNS, Line, read_event, read_line, revision_order
@@ -31,13 +31,15 @@ class PatientBook:
     """The standing events, postings and open items of one patient, whose records may be several (`group`)."""
 
     __slots__ = (
-        "coverages", "group", "hex", "items", "last", "lines", "message", "number", "sayings", "struck", "wake"
+        "coverages", "group", "hex", "items", "last", "lines", "message", "number", "sayings", "struck", "visits",
+        "wake",
     )  # fmt: skip
 
     def __init__(self, number: int, key: bytes) -> None:
         self.number = number
         self.hex = key.hex()
         self.group: Sequence[int] = (number,)
+        self.visits: dict[str, str] = {}
         self.coverages: dict[str, Coverage] = {}
         self.sayings: dict[bytes, Saying] = {}
         self.lines: dict[str, Line] = {}
@@ -55,12 +57,12 @@ class PatientBook:
             self.sayings[key] = saying
 
     def live(self) -> list[Saying]:
-        """Return the sayings that are not voided, in the order of service; the payer is who pays for the visit now."""
+        """Return the sayings that are not voided, in the order of service; visit and payer are those of now."""
         live = sorted(
             (saying for saying in self.sayings.values() if not saying.event.voided),
             key=lambda saying: (saying.event.when, saying.event.source, saying.event.id),
         )
-        return [self._covered(saying) for saying in live] if self.coverages else live
+        return [self._identified(saying) for saying in live] if self.coverages or self.visits else live
 
     def events(self) -> tuple[TreatmentEvent, ...]:
         """Return the events from which it is computed what is due."""
@@ -90,9 +92,11 @@ class PatientBook:
                 units[line.credits] = units.get(line.credits, 0) - line.units
         return [self.lines[name].standing(left) for name, left in units.items() if left > 0]
 
-    def _covered(self, saying: Saying) -> Saying:
-        told = self.coverages.get(saying.account)
-        return saying if told is None else saying._replace(event=saying.event._replace(payer=told.payer))
+    def _identified(self, saying: Saying) -> Saying:
+        visit = last(self.visits, saying.account)
+        told = self.coverages.get(visit)
+        event = saying.event if told is None else saying.event._replace(payer=told.payer)
+        return saying._replace(event=event, account=visit)
 
     @property
     def weight(self) -> int:
@@ -153,7 +157,8 @@ def identified(ledger: Ledger, identities: Identities, number: int) -> PatientBo
     survivor = identities.survivor(number)
     group = identities.group(survivor)
     book = load(ledger, survivor, group)
-    book.coverages = identities.coverages(group)
+    book.visits = identities.visits(group)
+    book.coverages = identities.coverages(group, book.visits)
     return book
 
 

@@ -155,8 +155,8 @@ class Reader:
         named = {name for _, said in self._stated for name in (said.patient, said.other) if name}
         numbers = self.patient_numbers(named)
         touched = self._patients.identities.append(
-            [(said.kind, numbers[said.patient], numbers[said.other] if said.other else 0, self.account(said.account),
-              said.payer, said.insurance, said.revision, message) for message, said in self._stated]
+            [(said.kind, numbers[said.patient], numbers[said.other] if said.other else 0, self._visit(said), said.payer,
+              said.insurance, said.revision, message) for message, said in self._stated]
         )  # fmt: skip
         for number in touched:
             self._patients.forget(number)
@@ -229,6 +229,10 @@ class Reader:
         self._ledger.append("patient", rows)
         numbers.update((key, number) for number, key in rows)
         return {identity: numbers[key] for identity, key in keys.items()}
+
+    def _visit(self, said: Statement) -> str:
+        visit = self.account(said.account)
+        return f"{self.account(said.prior)}/{visit}" if said.prior else visit
 
     def account(self, account: str) -> str:
         return self._ledger.key(f"account\0{account}").hex() if account else ""

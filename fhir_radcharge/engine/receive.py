@@ -234,7 +234,7 @@ def _required_of_adt(header: Any, door: Door) -> tuple[str, ...] | None:
     identity = door.identity
     if header.type != "ADT" or identity is None or header.trigger not in identity.triggers:
         return None
-    return ("PID", "MRG") if header.trigger in identity.merges else ("PID",)
+    return ("PID",) if header.trigger in identity.updates else ("PID", "MRG")
 
 
 def _turned_away(number: int, listener: str, category: str, problem: MessageError) -> Item:

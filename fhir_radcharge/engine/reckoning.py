@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from fhir_radcharge.engine.accounts import Accounts
 from fhir_radcharge.engine.due_items import flagged, held, unsendable
-from fhir_radcharge.engine.identified import with_insurance, with_patient
+from fhir_radcharge.engine.identified import with_insurance, with_patient, with_visit
 from fhir_radcharge.engine.identity import Identities
 from fhir_radcharge.engine.items import REFUSALS, Item, item_key
 from fhir_radcharge.engine.patients import PatientBook
@@ -238,7 +238,9 @@ class _Reckoning:
             return heard
         if len(book.group) > 1 and identities.named_in(number) not in (0, line.patient):
             heard = with_patient(heard, self._parsed.message(identities.message_naming(line.patient)))
-        insurance = line.account.split("/")[2:]
+        _, visit, *insurance = line.account.split("/")
+        if book.visits and identities.visit_in(number) not in ("", visit):
+            heard = with_visit(heard, self._parsed.message(identities.message_of_visit(visit, book.group)))
         if insurance:
             heard = with_insurance(heard, self._parsed.message(identities.insured_in(insurance[0], book.group)))
         return heard

@@ -122,6 +122,8 @@ def identity_words(kind: str, patient: int, other: int, payer: str, message: int
     """Return what was said of identity as a sentence; records are named by their numbers in the books."""
     if kind == "merge":
         return f"patient {patient} was merged into patient {other} by message #{message}"
+    if kind == "visit":
+        return f"a visit of patient {patient} became another one by message #{message}"
     return f"{payer} pays for a visit of patient {patient} since message #{message}"
 
 

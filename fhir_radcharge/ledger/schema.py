@@ -146,8 +146,21 @@ create index identity_patient on identity (patient);
 create index identity_other on identity (other);
 """
 
+# SQLite cannot widen a check in place.
+_VISITS = """
+create table identity_wide (
+    number integer primary key, kind text not null check (kind in ('merge', 'coverage', 'visit')),
+    patient integer not null, other integer not null, account text not null, payer text not null,
+    insurance text not null, revision integer not null, message integer not null, content blob not null);
+insert into identity_wide select * from identity;
+drop table identity;
+alter table identity_wide rename to identity;
+create index identity_patient on identity (patient);
+create index identity_other on identity (other);
+"""
+
 # Numbered, never edited once released: a change is a new entry.
-MIGRATIONS: tuple[str, ...] = (_FIRST, _FHIR, _EDITIONS, _IDENTITY)
+MIGRATIONS: tuple[str, ...] = (_FIRST, _FHIR, _EDITIONS, _IDENTITY, _VISITS)
 KEPT = (*(book.name for book in BOOKS), "chain")
 
 

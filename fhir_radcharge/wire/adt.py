@@ -1,4 +1,4 @@
-"""Turns ADT messages into what they say of identity: two records that are one patient, and who pays for a visit."""
+"""Turns ADT messages into what they say of identity: merged records, visits that became others, and who pays."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ class Statement(NamedTuple):
     """One thing that a message says of identity.
 
     `merge`: `patient` was another record of `other`, which survives. `coverage`: `payer` pays for the visit
-    `account` of `patient`, as the insurance segments whose hash is `insurance` say. The greatest `revision` stands.
+    `account` of `patient`, as the insurance segments whose hash is `insurance` say. `visit`: what was reported for the
+    visit `prior` belongs to `account`. The greatest `revision` stands.
     """
 
-    kind: Literal["merge", "coverage"]
+    kind: Literal["merge", "coverage", "visit"]
     patient: str
     other: str
     account: str
     payer: str
     insurance: str
     revision: int
+    prior: str = ""
 
 
 class SiteTables(Protocol):
@@ -51,6 +53,8 @@ def read_adt(message: Message, sender: Sender, site: SiteTables) -> tuple[Statem
     revision = revision_time(_scope(message, named), sender)
     if trigger in identity.merges:
         return _merges(message, sender, named, revision)
+    if trigger in identity.visits:
+        return _visits(message, sender, revision)
     insurance = insurance_of(message)
     if not insurance:
         return ()
@@ -101,6 +105,28 @@ def _merges(
             found.append(Statement("merge", prior, patient, "", "", "", revision))
     if not found:
         raise MessageError("MRG", "no MRG follows a PID", "send the patient who survives, then the prior id", "100")
+    return tuple(found)
+
+
+def _visits(message: Message, sender: Sender, revision: int) -> tuple[Statement, ...]:
+    """Return for each PID what the MRG behind it says of its visit; PV1 may follow the MRG."""
+    groups: list[dict[str, list[str]]] = []
+    for segment in message.segments:
+        if segment[0] == "PID":
+            groups.append({"MSH": message.segments[0]})
+        if groups:
+            groups[-1].setdefault(segment[0], segment)
+    found = []
+    for group in groups:
+        scope = _scope(message, group)
+        assert sender.identity is not None
+        assert sender.identity.prior_visit is not None
+        prior, visit = sender.identity.prior_visit(scope) if "MRG" in group else "", sender.account(scope)
+        if not prior or not visit:
+            place, what = ("PV1-19", "visit") if prior else ("MRG", "prior visit")
+            raise MessageError(place, f"the {what} is missing", f"send it where {sender.file} says", "101")
+        if prior != visit:
+            found.append(Statement("visit", _patient(scope, sender), "", visit, "", "", revision, prior))
     return tuple(found)
 
 

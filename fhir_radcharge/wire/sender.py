@@ -94,16 +94,21 @@ class Lacking(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """Which ADT messages say that two records are one patient or who pays for a visit, and where the prior id is."""
+    """Which ADT messages say that two records are one patient, who pays for a visit, or that a visit is another.
+
+    `prior` is where the prior id of the patient stands, `prior_visit` that of the visit.
+    """
 
     merges: frozenset[str]
     updates: frozenset[str]
+    visits: frozenset[str]
     prior: Read
+    prior_visit: Read | None
 
     @property
     def triggers(self) -> frozenset[str]:
         """Return every trigger that is taken."""
-        return self.merges | self.updates
+        return self.merges | self.updates | self.visits
 
 
 @dataclass(frozen=True, slots=True)
