@@ -14,6 +14,7 @@ from typing import Literal, NamedTuple
 from fhir_radcharge.errors import MessageError
 
 MINUTES = 1440
+_OFFSET_MAX = 14 * 60  # of a clock on land
 _DAYS: dict[str, date] = {}
 _DAYS_MAX = 20_000
 _CLOCK = {f"{hour:02d}{minute:02d}": hour * 60 + minute for hour in range(24) for minute in range(60)}
@@ -74,6 +75,8 @@ def read_moment(text: str, zone: Zone, place: str) -> Moment:
     local = utc + zone.offsets[bisect_right(zone.starts, utc) - 1]
     if local // MINUTES == ordinal:
         return Moment(day, local % MINUTES)
+    if not 1 <= local // MINUTES <= date.max.toordinal():
+        raise MessageError(place, "names a day that does not exist", "send YYYYMMDD", "102")
     return Moment(date.fromordinal(local // MINUTES), local % MINUTES)
 
 
@@ -106,6 +109,8 @@ def _split_offset(text: str, place: str) -> tuple[str, int | None]:
     if len(digits) != 4 or not (digits.isascii() and digits.isdigit()):
         raise MessageError(place, "has an offset that is not four digits", "send +HHMM or -HHMM", "102")
     minutes = int(digits[:2]) * 60 + int(digits[2:])
+    if digits[2:] > "59" or minutes > _OFFSET_MAX:
+        raise MessageError(place, "has an offset that no clock has", "send one within 14 hours, +HHMM or -HHMM", "102")
     return stamp, -minutes if offset[0] == "-" else minutes
 
 
