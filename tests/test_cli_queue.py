@@ -135,3 +135,18 @@ def test_a_person_says_what_became_of_an_unanswered_message(
     assert (0, standing) == (desk.one("select count(*) from open_item where category = 'unanswered'"),
                              desk.one("select count(*) from struck"))  # fmt: skip
     assert states == desk.rows("select state from outbox")[:1]
+
+
+def test_a_patient_for_whom_the_tables_have_no_answer_is_named_by_number_and_the_reason_stands_there(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(tmp_path)
+    desk.hear_all(course_messages("bone_2d", seed=3)[0].replace(b"||202601261000|", b"||189901261000|"))
+    desk.close()
+
+    listed = desk.run("queue", "--category", "rule_error").output.splitlines()
+    shown = desk.run("queue", "show", item(desk, "RuleError")).output
+
+    assert "patient 1 services: answers from 2015-01-01 to 9999-12-31, asked for 1899-01-26" in listed[2]
+    assert listed[-1] == "1 item: 1 for coder"
+    assert "  patient   1\n" in shown

@@ -81,6 +81,7 @@ def show(ctx: click.Context, key: str, config_path: Path | None, as_json: bool) 
         ("note", item["note"]),
         ("owner", words.owner),
         ("way out", words.way_out),
+        ("patient", str(item["patient"] or "")),
         ("course", item["course"]),
         ("at", item["destination"]),
         ("message", f"#{item['message']}" if item["message"] else ""),
@@ -172,7 +173,8 @@ def _say(rows: list[Row]) -> None:
         for row in items:
             click.echo(f"  {row['key']}  {row['age']:>6}  {_where(row)}")
     counts = Counter(row["owner"] for row in rows)
-    click.echo(f"{len(rows)} items: " + listed([f"{count} for {name}" for name, count in counts.most_common()]))
+    owners = listed([f"{count} for {name}" for name, count in counts.most_common()])
+    click.echo(f"{len(rows)} {'item' if len(rows) == 1 else 'items'}: {owners}")
 
 
 def _said(decision: Row) -> str:
@@ -187,7 +189,10 @@ def _row(item: Row, reasons: Any) -> Row:
 
 def _where(row: Row) -> str:
     parts = [row["course"], row["place"], row["destination"], f"#{row['message']}" if row["message"] else ""]
-    if row["category"] in ("unreadable", "notice", "refused", "unanswered", "unsendable"):
+    if row["category"] in ("rule_error", "defect") and row["patient"]:
+        # These stop all of a patient: no course and no message is named.
+        parts.insert(0, f"patient {row['patient']}")
+    if row["category"] in ("unreadable", "notice", "refused", "unanswered", "unsendable", "rule_error"):
         parts.append(row["note"])
     return " ".join(part for part in parts if part)
 
