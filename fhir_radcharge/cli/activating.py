@@ -40,10 +40,13 @@ def seen(
         return effect(config, books, site, scope_text(scope, first), lambda count: progress.advance(task, count))
 
 
-def said(found: Effect, scope: str, first: date | None, quiet: bool) -> None:
+def said(found: Effect, heard: int, scope: str, first: date | None, quiet: bool) -> None:
     """Print the effect; to where errors go, if the output is for machines."""
     if found.is_first:
         click.echo("nothing computes yet, so this activation changes no line", err=quiet)
+        if heard:
+            click.echo(f"messages that wait for it: {heard:,}; what they make due is computed at once, and sent"
+                       " wherever a destination is live", err=quiet)  # fmt: skip
         return
     tally = found.tally
     dates = f"dates of service from {first}" if first else "all dates of service"

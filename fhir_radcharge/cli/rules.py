@@ -112,12 +112,13 @@ def activate(
             active = _activations(books)
             changed = _changed(books, active[0]["digest"] if active else None, mappings)
             seen = activating.seen(config, books, site, scope, day, as_json)
+            ((heard,),) = books.execute("select count(*) from message")
     else:
-        changed, seen = {"new": sorted(file_hashes(mappings)), "changed": [], "gone": []}, None
+        changed, seen, heard = {"new": sorted(file_hashes(mappings)), "changed": [], "gone": []}, None, 0
     if not as_json:
         _say_changed(changed)
     if seen is not None:
-        activating.said(seen, scope, day, as_json)
+        activating.said(seen, heard, scope, day, as_json)
         activating.refused(seen, scope, yes, second_person, config.credits.per_hour_before_pause)
     args = {
         "digest": site.digest, "scope": scope, "from": day.isoformat() if day else None, "by": by, "why": why,
