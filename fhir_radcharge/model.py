@@ -174,6 +174,7 @@ class Posting(NamedTuple):
     `line` is the billed line (for a credit, the line taken back), `units` this posting's own units, `credits`
     the id of the charge posting that a credit takes back, `message` the number of the stored message whose
     patient, visit and insurance it carries, `posted` the facility date on which it was first written.
+    `negative`: the payer wants the quantity of this credit with a minus sign.
     """
 
     id: str
@@ -184,3 +185,4 @@ class Posting(NamedTuple):
     credits: str | None
     message: int
     posted: date
+    negative: bool = False

@@ -73,6 +73,10 @@ class Site:
         books = tuple(Earlier(last, site.rulebook) for last, site in earlier)
         return replace(self, earlier=tuple(earlier), rulebook=replace(self.rulebook, earlier=books))
 
+    def credits_negative(self, payer: str | None, day: date) -> bool:
+        """Tell whether the quantity of a credit has a minus sign for a payer on a date of service."""
+        return bool(self.rulebook.on(day).policy.knobs(payer, day)["credit_quantity"] == "negative")
+
     def sender_named(self, application: str, facility: str) -> Sender | None:
         """Return the sender with these MSH-3 and MSH-4; an exact profile goes before one for any facility."""
         by_name = self._senders_by_name

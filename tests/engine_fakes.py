@@ -60,6 +60,9 @@ class Site(NamedTuple):
             raise MessageError("MSH-3", "the sender is not known", "add a profile")
         return self.senders[header.sending_application]
 
+    def credits_negative(self, payer: str | None, day: date) -> bool:
+        return payer == "minus"
+
     def today(self, now: datetime) -> date:
         return now.date()
 

@@ -75,3 +75,23 @@ def test_a_week_of_treatment_is_charged_and_a_voided_fraction_is_credited(tmp_pa
         assert why is not None
         assert (bool(why["why"]), bool(why["events"])) == (True, True)
     ledger.close()
+
+
+def test_a_payer_who_wants_a_minus_sign_gets_it_on_credits_of_its_dates(tmp_path: Path) -> None:
+    policy = load_rulebook(MAPPINGS).policy.overridden({"credit_quantity": "negative"})
+    minus = replace(site(), rulebook=replace(load_rulebook(MAPPINGS), policy=policy))
+    ledger = Ledger(tmp_path / "a.db")
+    engine = Engine(ledger, minus, Clock())
+    engine.decisions.activate(minus.digest, "all", "ada", "shipped tables")
+    quantities = []
+    for sign, revision in (("CG", "0800"), ("CD", "1700")):
+        with ledger.transaction():
+            engine.receive([Heard("mllp", "loopback", fraction(1, date(2026, 3, 2), sign=sign, revision=revision))])
+        while engine.work(100):
+            pass
+        while sends := engine.take("global_biller", range(2), 2):
+            quantities += [ft1[6::4][:2] for send in sends for ft1 in er7.read_message(send.body).all("FT1")]
+            engine.settle([Outcome(send.seq, send.attempt, "accepted", "AA", b"") for send in sends])
+    ledger.close()
+
+    assert quantities == [["CG", "1"], ["CD", "-1"]]

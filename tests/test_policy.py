@@ -83,7 +83,7 @@ def test_every_profile_reads_differently_from_medicare_only_what_it_states(polic
         name: dict(policy.knobs(name, day).items() - base.items()) for name in names
     }
 
-    assert len(base) == 45
+    assert len(base) == 46
     assert differs == {
         "medicare": {},
         "medicare_robotic_g": {"robotic_set": "g"},

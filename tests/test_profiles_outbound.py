@@ -191,6 +191,12 @@ def test_a_credit_can_be_read_back_in_every_version_and_style(
     assert told == WANTED | {"FT1-2": id_, "FT1-6": type_, "FT1-10": units, "FT1-11": amount, "FT1-23": CHARGE}
 
 
+def test_a_payer_may_want_the_quantity_of_a_credit_with_a_minus_sign() -> None:
+    message = sent((TAKEN_BACK._replace(negative=True),), destination())
+
+    assert [value_at(message, path) for path in ("FT1-6", "FT1-10", "FT1-11")] == ["CD", "-1", "-310.50"]
+
+
 @pytest.mark.parametrize(
     ("version", "event", "structure"),
     [("2.3", "P03", ""), ("2.3.1", "P03", "DFT_P03"), ("2.6", "P03", "DFT_P03"), ("2.8", "", "DFT_P03")],

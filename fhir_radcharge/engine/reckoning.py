@@ -226,9 +226,15 @@ class _Reckoning:
         # What is said is this posting's own units; the line may have grown by several postings.
         own = self._book.lines[line.credits].units if line.credits is not None else line.units
         charge = line.charge._replace(units=own)
+        negative = line.kind == "CREDIT" and self._site.credits_negative(self._payer_of(charge), charge.day)
         return Posting(
-            line.id, line.kind, line.destination, charge, line.units, line.credits, message, self._moment.posted
-        )
+            line.id, line.kind, line.destination, charge, line.units, line.credits, message, self._moment.posted,
+            negative,
+        )  # fmt: skip
+
+    def _payer_of(self, charge: Charge) -> str | None:
+        """Return the payer told with the event that dates a line, be it voided since."""
+        return next((s.event.payer for s in self._book.sayings.values() if s.event.id == charge.dated_by), None)
 
     def _identified(self, line: Line, number: int) -> Any:
         """Return the message that a line is written from, with the patient and insurance that it is charged to."""

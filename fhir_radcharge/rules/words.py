@@ -102,6 +102,7 @@ KNOBS: Mapping[str, tuple[str, ...]] = {
     "bid_min_gap_hours": (),
     "bid_second_session": ("units", "76", "59"),
     "close_grace_days": (),
+    "credit_quantity": ("positive", "negative"),
     "counter_scope": ("merged", "per_course"),
     "course_gap_review_days": (),
     "guidance_priority": (),

@@ -51,7 +51,7 @@ def _type(said: Said) -> str:
 
 def _signed(said: Said) -> int:
     posting = said.posting
-    negative = posting.kind == "CREDIT" and said.destination.credit == "negative_quantity"
+    negative = posting.kind == "CREDIT" and (posting.negative or said.destination.credit == "negative_quantity")
     return -posting.units if negative else posting.units
 
 
