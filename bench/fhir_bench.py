@@ -23,8 +23,9 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from bench.stop_and_wait import Told, Way, serve
 from fhir_radcharge.engine import Engine, Heard, Outcome, Send
 from fhir_radcharge.engine.fhir_intake import FhirIntake
 from fhir_radcharge.gateway.books import Books
@@ -54,69 +55,9 @@ def request(run: str, number: int) -> bytes:
     return head.encode() + b"\r\n\r\n" + body
 
 
-class Told(NamedTuple):
-    """What the senders' process is told."""
-
-    port: int
-    connections: int
-    messages: int
-    run: str
-
-
-class Sender(asyncio.Protocol):
-    """The next request leaves when the answer to the last one is here."""
-
-    def __init__(self, told: Told, share: range, times: list[float], done: asyncio.Future[None]) -> None:
-        self.requests = [request(told.run, n) for n in share]
-        self.at, self.began = 0, 0.0
-        self.times, self.done, self.heard = times, done, b""
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-
-    def go(self) -> None:
-        self.began = time.perf_counter()
-        self.transport.write(self.requests[self.at])
-
-    def data_received(self, data: bytes) -> None:
-        self.heard += data
-        if not self.heard.endswith(b"\r\n\r\n"):
-            return
-        assert self.heard.startswith(b"HTTP/1.1 201"), self.heard
-        self.heard = b""
-        self.times.append(time.perf_counter() - self.began)
-        self.at += 1
-        if self.at < len(self.requests):
-            self.go()
-        else:
-            self.transport.close()
-            self.done.set_result(None)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self.done.done():
-            self.done.set_exception(RuntimeError("the door closed"))
-
-
-async def send_all(told: Told) -> tuple[float, list[float]]:
-    """Return the seconds from the first byte to the last answer, and each answer's own seconds."""
-    loop, times, senders, ends = asyncio.get_running_loop(), [], [], []
-    for n in range(told.connections):
-        done = loop.create_future()
-        sender = Sender(told, range(n, told.messages, told.connections), times, done)
-        await loop.create_connection(lambda one=sender: one, "127.0.0.1", told.port)
-        senders.append(sender)
-        ends.append(done)
-    began = time.perf_counter()
-    for sender in senders:
-        sender.go()
-    await asyncio.gather(*ends)
-    return time.perf_counter() - began, times
-
-
 def senders_process(pipe: Pipe) -> None:
     """Serve rounds until told to stop."""
-    while (told := pipe.recv()) is not None:
-        pipe.send(asyncio.run(send_all(told)))
+    serve(pipe, Way(request, b"\r\n\r\n", lambda heard: heard.startswith(b"HTTP/1.1 201")))
 
 
 class IntakeOnly:

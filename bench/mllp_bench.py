@@ -29,6 +29,7 @@ from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench.stop_and_wait import Told, Way, serve
 from fhir_radcharge.engine import Heard, Outcome, Rooms, Send
 from fhir_radcharge.engine.receive import Intake
 from fhir_radcharge.gateway.books import Books
@@ -54,75 +55,20 @@ def payload(run: str, number: int) -> bytes:
     return (head + BODY.replace("{n}", f"{run}{number}")).encode()
 
 
-class Door1(NamedTuple):
-    """What the senders' process is told, and what it tells back."""
-
-    port: int
-    connections: int
-    messages: int
-    run: str
-
-
-class Sender(asyncio.Protocol):
-    """Stop and wait: the next message leaves when the answer to the last one is here."""
-
-    def __init__(self, told: Door1, share: range, times: list[float], done: asyncio.Future[None]) -> None:
-        self.frames = [b"\x0b" + payload(told.run, n) + b"\x1c\r" for n in share]
-        self.at, self.began = 0, 0.0
-        self.times, self.done, self.heard = times, done, b""
-
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-
-    def go(self) -> None:
-        self.began = time.perf_counter()
-        self.transport.write(self.frames[self.at])
-
-    def data_received(self, data: bytes) -> None:
-        self.heard += data
-        if not self.heard.endswith(b"\x1c\r"):
-            return
-        assert self.heard.count(b"|AA|") == 1, self.heard
-        self.heard = b""
-        self.times.append(time.perf_counter() - self.began)
-        self.at += 1
-        if self.at < len(self.frames):
-            self.go()
-        else:
-            self.transport.close()
-            self.done.set_result(None)
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self.done.done():
-            self.done.set_exception(RuntimeError("the listener hung up"))
-
-
-async def send_all(told: Door1) -> tuple[float, list[float]]:
-    """Return the seconds from the first byte to the last answer, and each answer's own seconds."""
-    loop, times = asyncio.get_running_loop(), []
-    senders, ends = [], []
-    for n in range(told.connections):
-        done = loop.create_future()
-        share = range(n, told.messages, told.connections)
-        sender = Sender(told, share, times, done)
-        await loop.create_connection(lambda one=sender: one, "127.0.0.1", told.port)
-        senders.append(sender)
-        ends.append(done)
-    began = time.perf_counter()
-    for sender in senders:
-        sender.go()
-    await asyncio.gather(*ends)
-    return time.perf_counter() - began, times
+def framed(run: str, number: int) -> bytes:
+    """Return the same in its frame."""
+    return b"\x0b" + payload(run, number) + b"\x1c\r"
 
 
 def senders_process(pipe: Pipe) -> None:
     """Serve rounds until told to stop."""
-    while (told := pipe.recv()) is not None:
-        pipe.send(asyncio.run(send_all(told)))
+    serve(pipe, Way(framed, b"\x1c\r", lambda heard: heard.count(b"|AA|") == 1))
 
 
 class NoSite:
     """A site that knows no sender: intake stores and answers all the same."""
+
+    digest = ""
 
     def sender_for(self, header: Any) -> Any:
         raise LookupError
@@ -188,7 +134,7 @@ async def one_round(pipe: Pipe, folder: Path, connections: int, messages: int, w
     listener = Listener(Door("bench", "127.0.0.1", 0, Limits(connections_per_peer_max=1_000)), books, lobby)
     port = await listener.open()
     began = time.process_time()
-    pipe.send(Door1(port, connections, messages, run))
+    pipe.send(Told(port, connections, messages, run))
     seconds, times = await loop.run_in_executor(None, pipe.recv)
     cpu_us = 1e6 * (time.process_time() - began) / messages
     commits = opened[0][1].head[0]
