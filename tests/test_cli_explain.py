@@ -166,3 +166,14 @@ def test_a_course_name_of_several_patients_asks_which(tmp_path: Path) -> None:
 
     assert "several courses are called 'C0000001': 1, 2; name one with --patient" in result.output
     assert desk.run("explain", "C0000001", "--patient", "2").output.startswith("course C0000001 of patient 2: ")
+
+
+def test_a_message_says_what_was_wrong_with_it(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.hear_all(course_messages("bone_2d", seed=3)[0].replace(b"||202601261000|", b"||202602301000|"))
+    desk.close()
+
+    told = desk.run("explain", "#1").output
+
+    assert "names a day that does not exist; send YYYYMMDD" in told
+    assert "notice notice" not in told

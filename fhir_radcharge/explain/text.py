@@ -150,10 +150,10 @@ def _answer(one: Row, zone: ZoneInfo) -> str:
 def _waits(row: Row, zone: ZoneInfo) -> Iterator[str]:
     for number, item in enumerate(row["waits"]):
         where = f" ({item['place']})" if item["place"] else ""
-        yield _line(
-            "waits" if number == 0 else "",
-            f"{item['key']} {item['category']} {item['reason']}{where}: {item['meaning']}",
-        )
+        name = item["category"] if item["category"] == item["reason"] else f"{item['category']} {item['reason']}"
+        yield _line("waits" if number == 0 else "", f"{item['key']} {name}{where}: {item['meaning']}")
+        if item["note"] and item["note"] != row.get("id"):
+            yield _line("", f"  {item['note']}")
         yield _line(
             "", f"  {item['owner']} is asked since {time_words(item['since'], zone)}; way out: {item['way_out']}"
         )
