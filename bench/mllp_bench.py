@@ -86,7 +86,7 @@ class IntakeOnly:
     def receive(self, heard: Sequence[Heard]) -> list[bytes | None]:
         return self._intake.receive(heard)
 
-    def work(self, messages_max: int) -> int:
+    def work(self, messages_max: int, patients_max: int = 0) -> int:
         if not self._work_s:
             return 0
         until = time.perf_counter() + self._work_s * messages_max
