@@ -85,7 +85,9 @@ def test_the_answer_itself_goes_to_the_books() -> None:
     run(story())
 
 
-def test_a_destination_that_cannot_take_it_now_is_given_the_same_bytes_again() -> None:
+def test_a_destination_that_cannot_take_it_now_is_given_the_same_bytes_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def story() -> None:
         answers = {**ANSWERS, "AR": "not_taken"}
         async with office(answering("AR", "AR", "AA"), "M1", answers=answers) as desk:
@@ -97,6 +99,9 @@ def test_a_destination_that_cannot_take_it_now_is_given_the_same_bytes_again() -
             assert desk.destination.heard == [(0, "M1")] * 3
 
     run(story())
+
+    said = [vars(record)["values"] for record in caplog.records if record.msg == "not_taken"]
+    assert [(1, "AR")] == [(values["times"], values["code"]) for values in said]
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ class Lane:
         self._dialling: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._failures = 0
+        self._not_taken = 0
         self._wanted = False
 
     @property
@@ -187,9 +188,13 @@ class Lane:
         if kind == "not_taken":
             # The same bytes again, but not at once: the destination has said that it cannot.
             self._failures += 1
+            self._not_taken += 1
+            if self._not_taken in (1, 10, 100, 1000):
+                log.warning("not_taken", destination=self._link.route.name, lane=self.number, code=code,
+                            times=self._not_taken)  # fmt: skip
             self._clock(self._link.route.backoff.wait_s(self._failures, self._link.chance()), self.want)
         elif kind != "silent":
-            self._failures = 0
+            self._failures = self._not_taken = 0
             self.want()
 
     def _timed_out(self) -> None:
