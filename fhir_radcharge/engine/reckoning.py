@@ -244,8 +244,9 @@ class _Reckoning:
             return heard
         if len(book.group) > 1 and identities.named_in(number) not in (0, line.patient):
             heard = with_patient(heard, self._parsed.message(identities.message_naming(line.patient)))
-        _, visit, *insurance = line.account.split("/")
-        if book.visits and identities.visit_in(number) not in ("", visit):
+        # What an earlier system charged may have no account.
+        _, visit, *insurance = line.account.split("/") if line.account else ("", "")
+        if visit and book.visits and identities.visit_in(number) not in ("", visit):
             heard = with_visit(heard, self._parsed.message(identities.message_of_visit(visit, book.group)))
         if insurance:
             heard = with_insurance(heard, self._parsed.message(identities.insured_in(insurance[0], book.group)))
