@@ -30,8 +30,8 @@ from report_kit import Office, shipped, simulated  # noqa: E402
 from fhir_radcharge.ledger import reader  # noqa: E402
 from fhir_radcharge.site import load_site  # noqa: E402
 from fhir_radcharge.site_edits import site_edits  # noqa: E402
-from fhir_radcharge.whatif import Span, Tally  # noqa: E402
-from fhir_radcharge.whatif_books import Side, Totals, compared  # noqa: E402
+from fhir_radcharge.whatif.answers import Span, Tally  # noqa: E402
+from fhir_radcharge.whatif.books import Side, Totals, compared  # noqa: E402
 
 COURSES = 150
 RARE = ('level: ["2", "3"],        code: "77402"', 'level: ["2", "3"],        code: "77407"')

@@ -6,8 +6,8 @@ from datetime import date, timedelta
 from pathlib import Path
 
 from fhir_radcharge.model import Place, Reported, TreatmentEvent
-from fhir_radcharge.rulebook_files import load_rulebook
 from fhir_radcharge.rules.charging import charges_due
+from fhir_radcharge.tables.rulebook import load_rulebook
 
 MAPPINGS = Path(__file__).resolve().parent.parent / "mappings"
 PLACE = Place("hospital", "on", "single")

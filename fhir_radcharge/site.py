@@ -13,16 +13,16 @@ from zoneinfo import ZoneInfo
 from pydantic import Field
 
 from fhir_radcharge.chargemaster import ChargeMaster, overlap
-from fhir_radcharge.chargemaster_files import load_chargemaster
-from fhir_radcharge.destinations import read_destination
 from fhir_radcharge.errors import MessageError, TableError, did_you_mean
-from fhir_radcharge.fhir_profiles import NO_FHIR, FhirSite, load_fhir
 from fhir_radcharge.model import Campus, Ownership, Place, Setting
 from fhir_radcharge.places import PlaceRow, Plans, Settings
-from fhir_radcharge.profiles import read_sender
-from fhir_radcharge.rulebook_files import load_rulebook
+from fhir_radcharge.profiles.destinations import read_destination
+from fhir_radcharge.profiles.fhir import NO_FHIR, FhirSite, load_fhir
+from fhir_radcharge.profiles.reading import read_sender
 from fhir_radcharge.rules.rulebook import Earlier, Rulebook
-from fhir_radcharge.strict_yaml import Strict, load, validated
+from fhir_radcharge.tables.chargemaster import load_chargemaster
+from fhir_radcharge.tables.rulebook import load_rulebook
+from fhir_radcharge.tables.strict_yaml import Strict, load, validated
 from fhir_radcharge.wire.destination import Destination
 from fhir_radcharge.wire.sender import Sender
 from fhir_radcharge.zones import zone_named

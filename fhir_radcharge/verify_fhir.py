@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 
 from fhir_radcharge.cases.as_fhir import ACTIVITIES, CPT, HCPCS, NOT_SENT, PAYERS, PLACES, said, sayable
 from fhir_radcharge.errors import ConfigError, RuleError
-from fhir_radcharge.fhir_profiles import FhirSite
 from fhir_radcharge.model import Due, TreatmentEvent
 from fhir_radcharge.places import PlaceRow, Plans, Settings
+from fhir_radcharge.profiles.fhir import FhirSite
 from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.rules.rulebook import Rulebook
 from fhir_radcharge.verify import CaseResult, CaseTables, verify

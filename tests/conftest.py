@@ -3,8 +3,8 @@
 import pytest
 from project import MAPPINGS
 
-from fhir_radcharge.rulebook_files import load_rulebook
 from fhir_radcharge.rules.rulebook import Rulebook
+from fhir_radcharge.tables.rulebook import load_rulebook
 
 
 @pytest.fixture(scope="session")

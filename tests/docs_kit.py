@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import click
 
 from fhir_radcharge.cli import VERBS, cli
-from fhir_radcharge.policy_files import load_reasons
+from fhir_radcharge.tables.policy import load_reasons
 from tests.project import MAPPINGS, ROOT
 
 DOCS = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))

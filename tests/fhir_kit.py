@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from fhir_radcharge.fhir_profiles import FhirSite, load_fhir
 from fhir_radcharge.model import Place
 from fhir_radcharge.places import PlaceRow, Plans, Settings
+from fhir_radcharge.profiles.fhir import FhirSite, load_fhir
 from fhir_radcharge.wire.dft import Reading
 from fhir_radcharge.wire.fhir.destination import FhirDestination
 from fhir_radcharge.wire.fhir.events import readings

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from project import MAPPINGS, ROOT
 
-from fhir_radcharge.profiles import sender_from
+from fhir_radcharge.profiles.reading import sender_from
 from fhir_radcharge.site import Site, load_site
-from fhir_radcharge.strict_yaml import parse
+from fhir_radcharge.tables.strict_yaml import parse
 from fhir_radcharge.wire.dft import Reading, read_dft
 from fhir_radcharge.wire.er7 import Message, read_message
 from fhir_radcharge.wire.sender import Sender

@@ -7,9 +7,9 @@ import pytest
 
 from fhir_radcharge.cases.reading import load_cases
 from fhir_radcharge.cases.runs import Run, runs
-from fhir_radcharge.rulebook_files import load_rulebook
 from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.rules.rulebook import Rulebook
+from fhir_radcharge.tables.rulebook import load_rulebook
 from fhir_radcharge.verify import report, verify
 
 ROOT = Path(__file__).parent.parent

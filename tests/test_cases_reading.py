@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fhir_radcharge.cases.reading import Case, load_cases
 from fhir_radcharge.errors import TableError
-from fhir_radcharge.policy_files import load_catalogue, load_policy, load_reasons, load_sources
+from fhir_radcharge.tables.policy import load_catalogue, load_policy, load_reasons, load_sources
 
 ROOT = Path(__file__).parent.parent
 MAPPINGS = ROOT / "mappings"

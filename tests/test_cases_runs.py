@@ -8,7 +8,7 @@ import pytest
 from fhir_radcharge.cases.reading import load_cases
 from fhir_radcharge.cases.runs import Run, Supposed, runs
 from fhir_radcharge.model import Place, Reported, TreatmentEvent
-from fhir_radcharge.policy_files import load_catalogue, load_policy, load_reasons
+from fhir_radcharge.tables.policy import load_catalogue, load_policy, load_reasons
 
 ROOT = Path(__file__).parent.parent
 MAPPINGS = ROOT / "mappings"

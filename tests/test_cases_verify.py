@@ -12,8 +12,8 @@ from fhir_radcharge.cases.comparing import unmatched
 from fhir_radcharge.cases.lines import Line, parsed, written
 from fhir_radcharge.errors import RuleError, TableError
 from fhir_radcharge.model import Charge, Due, Flag, TreatmentEvent
-from fhir_radcharge.policy_files import load_catalogue, load_policy, load_reasons
 from fhir_radcharge.rules.rulebook import Rulebook
+from fhir_radcharge.tables.policy import load_catalogue, load_policy, load_reasons
 from fhir_radcharge.verify import CaseResult, CaseTables, report, verify
 
 MAPPINGS = Path(__file__).parent.parent / "mappings"

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from fhir_radcharge.errors import TableError
-from fhir_radcharge.policy_files import COLUMNS, load_catalogue, load_sources
 from fhir_radcharge.rules.catalogue import FAMILIES, Catalogue
+from fhir_radcharge.tables.policy import COLUMNS, load_catalogue, load_sources
 
 MAPPINGS = Path(__file__).parent.parent / "mappings"
 SERVICES = {"77370", "77399", "77436", "77439", "77469", "77470", "77499", "77750", "77790", "77799"}

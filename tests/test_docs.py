@@ -21,10 +21,10 @@ from fhir_radcharge.config import Config
 from fhir_radcharge.engine import Outcome
 from fhir_radcharge.errors import RadchargeError, TableError
 from fhir_radcharge.explain.words import _CATEGORIES
-from fhir_radcharge.policy_files import load_policy
-from fhir_radcharge.rulebook_files import load_rulebook, problems
 from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.rules.rulebook import Rulebook
+from fhir_radcharge.tables.policy import load_policy
+from fhir_radcharge.tables.rulebook import load_rulebook, problems
 from fhir_radcharge.verify import verify
 from tests.cli_desk import ROOT, Desk, copied, course_messages
 from tests.docs_kit import (

@@ -13,11 +13,11 @@ from fhir_radcharge.engine.activation import Span, spans_of
 from fhir_radcharge.ledger import reader
 from fhir_radcharge.model import Charge, Due, TreatmentEvent
 from fhir_radcharge.patient_stream import books
-from fhir_radcharge.rulebook_files import load_rulebook
 from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.rules.editions import BETWEEN
 from fhir_radcharge.rules.rulebook import Earlier, Rulebook
 from fhir_radcharge.simulate import messages, run_of
+from fhir_radcharge.tables.rulebook import load_rulebook
 
 SITE = shipped()
 FIRST = date(2025, 11, 24)

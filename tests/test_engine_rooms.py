@@ -8,8 +8,8 @@ from typing import Any
 
 from fhir_radcharge.engine import Engine, Heard, Outcome
 from fhir_radcharge.ledger import Ledger, queries, verify_chain
-from fhir_radcharge.rulebook_files import load_rulebook
 from fhir_radcharge.site import load_site
+from fhir_radcharge.tables.rulebook import load_rulebook
 from fhir_radcharge.wire import ack, er7
 from tests.engine_fakes import Clock
 

@@ -14,7 +14,7 @@ from project import MAPPINGS
 from fhir_radcharge.cases.as_fhir import NOT_SENT, sayable
 from fhir_radcharge.cli import cli
 from fhir_radcharge.errors import ConfigError
-from fhir_radcharge.fhir_profiles import NO_FHIR, load_fhir
+from fhir_radcharge.profiles.fhir import NO_FHIR, load_fhir
 from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.rules.rulebook import Rulebook
 from fhir_radcharge.verify import case_files, verify

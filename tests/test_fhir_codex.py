@@ -10,9 +10,9 @@ import fhir_kit as kit
 import pytest
 
 from fhir_radcharge.errors import MessageError, TableError
-from fhir_radcharge.fhir_profiles import sender_from
 from fhir_radcharge.model import Place
-from fhir_radcharge.strict_yaml import parse
+from fhir_radcharge.profiles.fhir import sender_from
+from fhir_radcharge.tables.strict_yaml import parse
 from fhir_radcharge.zones import zone_named
 
 OID = "urn:oid:1.2.826.0.1.3680043.10.999"

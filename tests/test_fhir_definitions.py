@@ -13,8 +13,8 @@ from fhir.resources.R4B.chargeitemdefinition import ChargeItemDefinition
 from project import MAPPINGS
 
 from fhir_radcharge.cli import cli
-from fhir_radcharge.policy_files import load_sources
 from fhir_radcharge.rules.rulebook import Rulebook
+from fhir_radcharge.tables.policy import load_sources
 from fhir_radcharge.wire.fhir.definitions import SOURCE, charge_item_definitions
 
 

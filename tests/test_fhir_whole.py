@@ -8,8 +8,8 @@ from typing import Any
 import fhir_kit as kit
 
 from fhir_radcharge.model import Posting, TreatmentEvent
-from fhir_radcharge.rulebook_files import load_rulebook
 from fhir_radcharge.rules.charging import charges_due
+from fhir_radcharge.tables.rulebook import load_rulebook
 from fhir_radcharge.wire import er7
 from fhir_radcharge.wire.fhir.carried import carried_from_body, carried_from_message
 from fhir_radcharge.wire.fhir.events import readings

@@ -11,9 +11,9 @@ from fhir.resources import get_fhir_model_class as r5
 from fhir.resources.R4B import get_fhir_model_class as r4
 
 from fhir_radcharge.errors import TableError, UnsafeError
-from fhir_radcharge.fhir_profiles import destination_from
 from fhir_radcharge.model import Charge, Posting
-from fhir_radcharge.strict_yaml import parse
+from fhir_radcharge.profiles.fhir import destination_from
+from fhir_radcharge.tables.strict_yaml import parse
 from fhir_radcharge.wire.fhir.answers import differences, outcome, retry_after_s, sent
 from fhir_radcharge.wire.fhir.operations import oracle_modify, request_for, transaction_id
 from fhir_radcharge.wire.fhir.read import problems

@@ -21,14 +21,14 @@ from gateway_peers import Destination, Sender, Till, ack, message, run, until
 from fhir_radcharge.chargemaster import ChargeMaster
 from fhir_radcharge.config import Config, load
 from fhir_radcharge.config_values import Address
-from fhir_radcharge.destinations import read_destination
 from fhir_radcharge.errors import ConfigError, LedgerError, RadchargeError, UnsafeError
 from fhir_radcharge.gateway.control import NoServerError, ask
 from fhir_radcharge.gateway.doors import answers_of, as_configured
 from fhir_radcharge.gateway.logs import JsonLines, log, surrogate
 from fhir_radcharge.gateway.server import Gateway, Surroundings
 from fhir_radcharge.places import Plans, Settings
-from fhir_radcharge.profiles import read_sender
+from fhir_radcharge.profiles.destinations import read_destination
+from fhir_radcharge.profiles.reading import read_sender
 from fhir_radcharge.site import Site
 from fhir_radcharge.wire.ack import read_answer
 from fhir_radcharge.wire.mllp import frame

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from oracle.comparing import differences, engine_lines
 
-from fhir_radcharge.rulebook_files import load_rulebook
+from fhir_radcharge.tables.rulebook import load_rulebook
 
 COURSES = 2_000
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from oracle.overlapping import expected_days, found_days, random_pair
 
-from fhir_radcharge.rulebook_files import load_rulebook
+from fhir_radcharge.tables.rulebook import load_rulebook
 
 
 def test_weekly_units_of_two_courses_fall_on_every_fifth_session_of_their_union() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from oracle.waking import overslept
 
-from fhir_radcharge.rulebook_files import load_rulebook
+from fhir_radcharge.tables.rulebook import load_rulebook
 
 MAPPINGS = Path(__file__).parents[1] / "mappings"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from fhir_radcharge.errors import TableError
-from fhir_radcharge.policy_files import load_policy, load_reasons, load_sources
 from fhir_radcharge.rules.policy import Origin, Policy, Reason
+from fhir_radcharge.tables.policy import load_policy, load_reasons, load_sources
 
 MAPPINGS = Path(__file__).parent.parent / "mappings"
 DAY = date(2020, 6, 1)

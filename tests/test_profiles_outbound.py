@@ -12,10 +12,10 @@ from project import MAPPINGS
 from wire_paths import value_at
 
 from fhir_radcharge.chargemaster import ChargeMaster, Row
-from fhir_radcharge.destinations import destination_from
 from fhir_radcharge.errors import MessageError, RuleError, TableError
 from fhir_radcharge.model import Charge, Posting
-from fhir_radcharge.strict_yaml import parse
+from fhir_radcharge.profiles.destinations import destination_from
+from fhir_radcharge.tables.strict_yaml import parse
 from fhir_radcharge.wire.destination import Destination
 from fhir_radcharge.wire.er7 import Message, read_message
 from fhir_radcharge.wire.outbound import message_for

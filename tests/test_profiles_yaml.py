@@ -7,7 +7,7 @@ import pytest
 from pydantic import Field
 
 from fhir_radcharge.errors import TableError
-from fhir_radcharge.strict_yaml import Code, Strict, load, parse, typed, validated
+from fhir_radcharge.tables.strict_yaml import Code, Strict, load, parse, typed, validated
 
 
 class RuleForm(Strict):

@@ -13,8 +13,8 @@ from report_kit import FIRST, Office, shipped, simulated
 
 from fhir_radcharge.ledger import reader
 from fhir_radcharge.model import Due, TreatmentEvent
-from fhir_radcharge.reconciliation import Reconciliation, gaps, reconciled
-from fhir_radcharge.reconciliation_waits import CreditWaiting, Lag, LagFigures, age_bars, figures, lag_bars
+from fhir_radcharge.reconciliation.report import Reconciliation, gaps, reconciled
+from fhir_radcharge.reconciliation.waits import CreditWaiting, Lag, LagFigures, age_bars, figures, lag_bars
 from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.simulate import courses, run_of
 

@@ -9,8 +9,8 @@ import pytest
 from project import MAPPINGS
 
 from fhir_radcharge.errors import RuleError, TableError
-from fhir_radcharge.rulebook_files import load_rulebook, problems
 from fhir_radcharge.rules.rulebook import Rulebook
+from fhir_radcharge.tables.rulebook import load_rulebook, problems
 
 
 def test_the_shipped_tables_are_proved(rulebook: Rulebook) -> None:

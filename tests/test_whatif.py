@@ -6,8 +6,8 @@ from pathlib import Path
 from project import MAPPINGS
 
 from fhir_radcharge.model import Charge, Due, Flag, Why
-from fhir_radcharge.rulebook_files import load_rulebook
-from fhir_radcharge.whatif import Cause, Span, Tally, changed_rows, changes
+from fhir_radcharge.tables.rulebook import load_rulebook
+from fhir_radcharge.whatif.answers import Cause, Span, Tally, changed_rows, changes
 
 DAY = date(2026, 1, 5)
 

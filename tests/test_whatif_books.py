@@ -14,8 +14,8 @@ from fhir_radcharge.patient_stream import asked, books
 from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.site import Site, load_site
 from fhir_radcharge.site_edits import site_edits
-from fhir_radcharge.whatif import Change, Span, Tally
-from fhir_radcharge.whatif_books import Comparer, Foreseen, Side, Unsendable, compared, waits
+from fhir_radcharge.whatif.answers import Change, Span, Tally
+from fhir_radcharge.whatif.books import Comparer, Foreseen, Side, Unsendable, compared, waits
 
 SITE = shipped()
 ALWAYS = Span()

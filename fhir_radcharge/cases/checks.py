@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from fhir_radcharge.cases.lines import Line, parsed
 from fhir_radcharge.rules.catalogue import Catalogue
 from fhir_radcharge.rules.policy import Reason
-from fhir_radcharge.strict_yaml import line_of
+from fhir_radcharge.tables.strict_yaml import line_of
 
 
 class Expected(NamedTuple):

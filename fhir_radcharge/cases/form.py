@@ -22,7 +22,7 @@ from fhir_radcharge.cases.values import (
     whole,
 )
 from fhir_radcharge.rules.catalogue import FAMILIES
-from fhir_radcharge.strict_yaml import Rows, Strict
+from fhir_radcharge.tables.strict_yaml import Rows, Strict
 
 BILLS = {"freestanding": "global", "hospital": "facility", "physician": "professional"}
 Assumed = Literal["exams", "physics", "approvals"]

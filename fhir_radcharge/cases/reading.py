@@ -11,7 +11,7 @@ from fhir_radcharge.cases.form import BILLS, EVENTS, CaseForm, CourseForm, Event
 from fhir_radcharge.errors import TableError
 from fhir_radcharge.rules.catalogue import Catalogue
 from fhir_radcharge.rules.policy import Profile, Reason
-from fhir_radcharge.strict_yaml import Row, Rows, line_of, load, typed, validated
+from fhir_radcharge.tables.strict_yaml import Row, Rows, line_of, load, typed, validated
 
 REVISING = ("void", "amend", "resend")
 IMAGES = ("guidance", "port_image")

@@ -14,9 +14,9 @@ from fhir_radcharge.config import Config
 from fhir_radcharge.engine.activation import scope_text
 from fhir_radcharge.errors import UnsafeError
 from fhir_radcharge.site import Site
-from fhir_radcharge.whatif import EFFECTS
-from fhir_radcharge.whatif_activation import Effect, effect
-from fhir_radcharge.whatif_page import code_rows, flag_rows, total_rows
+from fhir_radcharge.whatif.activation import Effect, effect
+from fhir_radcharge.whatif.answers import EFFECTS
+from fhir_radcharge.whatif.page import code_rows, flag_rows, total_rows
 
 _CODES_SHOWN = 20
 

@@ -13,11 +13,11 @@ from fhir_radcharge.cli.shared import found_mappings, json_option, say_json, say
 from fhir_radcharge.config import load
 from fhir_radcharge.errors import TableError
 from fhir_radcharge.gateway.doors import as_configured
-from fhir_radcharge.rulebook_files import problems
 from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.rules.rulebook import Rulebook
 from fhir_radcharge.site import load_site
-from fhir_radcharge.site_words import site_problems
+from fhir_radcharge.tables.rulebook import problems
+from fhir_radcharge.tables.site_words import site_problems
 from fhir_radcharge.verify import case_files, report, verify
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import click
 from rich.progress import TextColumn
 
-from fhir_radcharge import archive, whatif_page
+from fhir_radcharge import archive
 from fhir_radcharge.cli.bars import bar
 from fhir_radcharge.cli.explain import opened
 from fhir_radcharge.cli.shared import config_option, found_config, found_mappings, json_option, say_json, say_table
@@ -26,9 +26,10 @@ from fhir_radcharge.recoding import Hearing
 from fhir_radcharge.serving import official_db, site_in_force
 from fhir_radcharge.site import load_site
 from fhir_radcharge.site_edits import site_edits
-from fhir_radcharge.whatif import EFFECTS, Change, Span, Tally
-from fhir_radcharge.whatif_archive import of_archive, of_cases, tallied
-from fhir_radcharge.whatif_books import Foreseen, Side, Totals, Unsendable, compared, waits
+from fhir_radcharge.whatif import page as whatif_page
+from fhir_radcharge.whatif.answers import EFFECTS, Change, Span, Tally
+from fhir_radcharge.whatif.archive import of_archive, of_cases, tallied
+from fhir_radcharge.whatif.books import Foreseen, Side, Totals, Unsendable, compared, waits
 
 GROUPS_SHOWN = 12
 FORESEEN_IN_JSON = 10_000

@@ -17,7 +17,7 @@ from fhir_radcharge.cli.shared import config_option, found_config, json_option, 
 from fhir_radcharge.explain.words import item_words, listed, time_words
 from fhir_radcharge.ledger import queries
 from fhir_radcharge.model import MISSABLE
-from fhir_radcharge.policy_files import load_reasons
+from fhir_radcharge.tables.policy import load_reasons
 
 Row = dict[str, Any]
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import click
 
-from fhir_radcharge import reconciliation_page
 from fhir_radcharge.cli.explain import opened
 from fhir_radcharge.cli.shared import config_option, found_config, json_option, say_json, say_table, utc_now
 from fhir_radcharge.csv_cells import cells
 from fhir_radcharge.errors import ConfigError
-from fhir_radcharge.reconciliation import Reconciliation, reconciled
-from fhir_radcharge.reconciliation_account import STATES, Entry, as_row
-from fhir_radcharge.reconciliation_waits import figures
+from fhir_radcharge.reconciliation import page as reconciliation_page
+from fhir_radcharge.reconciliation.account import STATES, Entry, as_row
+from fhir_radcharge.reconciliation.report import Reconciliation, reconciled
+from fhir_radcharge.reconciliation.waits import figures
 from fhir_radcharge.serving import official_db, site_in_force
 from fhir_radcharge.site_edits import site_edits
 

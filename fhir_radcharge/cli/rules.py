@@ -27,11 +27,11 @@ from fhir_radcharge.control import act
 from fhir_radcharge.control.rereading import Reread, rereadings
 from fhir_radcharge.errors import TableError, UnsafeError
 from fhir_radcharge.explain.words import listed, time_words
-from fhir_radcharge.policy_files import load_sources
-from fhir_radcharge.rulebook_files import load_rulebook, problems
 from fhir_radcharge.serving import site_of
 from fhir_radcharge.site import digest_of, load_site
-from fhir_radcharge.site_words import site_problems
+from fhir_radcharge.tables.policy import load_sources
+from fhir_radcharge.tables.rulebook import load_rulebook, problems
+from fhir_radcharge.tables.site_words import site_problems
 from fhir_radcharge.wire.fhir.definitions import charge_item_definitions
 
 _PART = 500

@@ -11,9 +11,9 @@ import click
 
 from fhir_radcharge import verify_fhir
 from fhir_radcharge.cli.shared import found_mappings, json_option, say_json
-from fhir_radcharge.fhir_profiles import load_fhir
-from fhir_radcharge.rulebook_files import load_rulebook
+from fhir_radcharge.profiles.fhir import load_fhir
 from fhir_radcharge.rules.charging import charges_due
+from fhir_radcharge.tables.rulebook import load_rulebook
 from fhir_radcharge.verify import case_files, report
 from fhir_radcharge.verify import verify as verdicts
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from fhir_radcharge.config import Config, Listen, SendTo
 from fhir_radcharge.config_values import Web
-from fhir_radcharge.destinations import NO_QUERY
 from fhir_radcharge.errors import ConfigError, MessageError
 from fhir_radcharge.gateway import tls
 from fhir_radcharge.gateway.lobby import Door, Limits
 from fhir_radcharge.gateway.pace import Pace
 from fhir_radcharge.gateway.route import Backoff, Kind, Route
+from fhir_radcharge.profiles.destinations import NO_QUERY
 from fhir_radcharge.site import Site
 from fhir_radcharge.wire import ack
 from fhir_radcharge.wire.destination import Destination

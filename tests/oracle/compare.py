@@ -9,7 +9,7 @@ from time import perf_counter
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from fhir_radcharge.rulebook_files import load_rulebook  # noqa: E402
+from fhir_radcharge.tables.rulebook import load_rulebook  # noqa: E402
 from oracle.comparing import differences, engine_lines  # noqa: E402
 
 

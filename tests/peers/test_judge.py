@@ -30,10 +30,10 @@ from java_kit import built, java, mcode, missing
 from test_fhir_link import by_reference, oracle_site, told
 from test_fhir_write import every_request
 
-from fhir_radcharge.policy_files import load_sources
-from fhir_radcharge.rulebook_files import load_rulebook
 from fhir_radcharge.simulate import messages, run_of
 from fhir_radcharge.simulate.fhir_peers import FhirBiller
+from fhir_radcharge.tables.policy import load_sources
+from fhir_radcharge.tables.rulebook import load_rulebook
 from fhir_radcharge.wire.fhir.definitions import charge_item_definitions
 from fhir_radcharge.wire.fhir.ft1_map import concept_maps
 

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from fhir_radcharge.engine import Engine
 from fhir_radcharge.ledger import Ledger
-from fhir_radcharge.rulebook_files import load_rulebook
 from fhir_radcharge.site import Site, load_site
+from fhir_radcharge.tables.rulebook import load_rulebook
 
 ROOT = Path(__file__).resolve().parents[2]
 _MEMORY = Path("/dev/shm")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from fhir_radcharge.sender_file import StatesRow
+from fhir_radcharge.profiles.sender import StatesRow
 from fhir_radcharge.wire.facts import COUNTS, FLAGS, VOCABULARY
 from fhir_radcharge.wire.paths import captured, keyed
 from fhir_radcharge.wire.sender import Fact, FactSources, States

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from fhir_radcharge.errors import TableError, did_you_mean
 from fhir_radcharge.model import Bill
-from fhir_radcharge.strict_yaml import Code, Row, Strict, parse, validated
+from fhir_radcharge.tables.strict_yaml import Code, Row, Strict, parse, validated
 from fhir_radcharge.wire.destination import CreditStyle, Destination, OnAmbiguous, Template, Write
 from fhir_radcharge.wire.er7 import Delimiters, escape
 from fhir_radcharge.wire.values import WRITERS

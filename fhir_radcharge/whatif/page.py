@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from fhir_radcharge import report_page
-from fhir_radcharge.whatif import EFFECTS, Cause, Group, Tally
-from fhir_radcharge.whatif_books import Totals
+from fhir_radcharge.whatif.answers import EFFECTS, Cause, Group, Tally
+from fhir_radcharge.whatif.books import Totals
 
 CODES_MAX = 20
 GROUPS_MAX = 200

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fhir_radcharge.errors import TableError
-from fhir_radcharge.strict_yaml import Row, Strict, line_of, load, typed, validated
+from fhir_radcharge.tables.strict_yaml import Row, Strict, line_of, load, typed, validated
 from fhir_radcharge.wire.fhir.destination import ANSWERS, FhirDestination
 from fhir_radcharge.wire.fhir.profile import ChargeStatus, FhirSender, ProcedureStatus, Sender
 from fhir_radcharge.wire.fhir.tables import (

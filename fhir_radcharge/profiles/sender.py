@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from fhir_radcharge.model import Kind
-from fhir_radcharge.strict_yaml import Code, Strict
+from fhir_radcharge.tables.strict_yaml import Code, Strict
 from fhir_radcharge.wire.sender import Direction, ForeignCodes
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fhir_radcharge.errors import TableError, did_you_mean
-from fhir_radcharge.profile_words import check_values, sources, states
-from fhir_radcharge.sender_file import SenderFile
-from fhir_radcharge.strict_yaml import Row, line_of, parse, typed, validated
+from fhir_radcharge.profiles.sender import SenderFile
+from fhir_radcharge.profiles.words import check_values, sources, states
+from fhir_radcharge.tables.strict_yaml import Row, line_of, parse, typed, validated
 from fhir_radcharge.wire.facts import FACTS_OF, NAMES, meaning
 from fhir_radcharge.wire.paths import Parts, all_of, captured, first_of, keyed, parts_of, present
 from fhir_radcharge.wire.sender import (

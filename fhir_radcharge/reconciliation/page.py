@@ -7,9 +7,9 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from fhir_radcharge import report_page
-from fhir_radcharge.reconciliation import Reconciliation
-from fhir_radcharge.reconciliation_account import STATES
-from fhir_radcharge.reconciliation_waits import age_bars, figures, lag_bars
+from fhir_radcharge.reconciliation.account import STATES
+from fhir_radcharge.reconciliation.report import Reconciliation
+from fhir_radcharge.reconciliation.waits import age_bars, figures, lag_bars
 from fhir_radcharge.report_page import Series
 
 DAYS = 60

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from fhir_radcharge.errors import did_you_mean
 from fhir_radcharge.rules.tables import KNOB
 from fhir_radcharge.rules.words import Dated, Needs, Scope, Units, Way
-from fhir_radcharge.strict_yaml import Strict
+from fhir_radcharge.tables.strict_yaml import Strict
 
 
 def _whole(text: str) -> str:

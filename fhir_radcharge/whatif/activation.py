@@ -12,9 +12,9 @@ from fhir_radcharge.engine.activation import spans_of
 from fhir_radcharge.serving import official_db, site_in_force
 from fhir_radcharge.site import Site
 from fhir_radcharge.site_edits import site_edits
-from fhir_radcharge.whatif import Span as Dates
-from fhir_radcharge.whatif import Tally
-from fhir_radcharge.whatif_books import Foreseen, Side, Totals, compared
+from fhir_radcharge.whatif.answers import Span as Dates
+from fhir_radcharge.whatif.answers import Tally
+from fhir_radcharge.whatif.books import Foreseen, Side, Totals, compared
 
 
 class Effect(NamedTuple):

@@ -17,8 +17,8 @@ from typing import NamedTuple
 from fhir_radcharge.engine.patients import PatientBook
 from fhir_radcharge.model import TreatmentEvent
 from fhir_radcharge.patient_stream import asked, books
-from fhir_radcharge.reconciliation_account import FINDINGS, RANK, Account, Entry
-from fhir_radcharge.reconciliation_waits import CreditWaiting, Lag, Parked, credits_waiting, lags, parked
+from fhir_radcharge.reconciliation.account import FINDINGS, RANK, Account, Entry
+from fhir_radcharge.reconciliation.waits import CreditWaiting, Lag, Parked, credits_waiting, lags, parked
 from fhir_radcharge.rules.rulebook import Edits
 from fhir_radcharge.rules.sessions import is_treatment
 from fhir_radcharge.site import Site

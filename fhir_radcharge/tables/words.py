@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable, Iterator
 from itertools import pairwise
 
 from fhir_radcharge.errors import did_you_mean
-from fhir_radcharge.list_words import knob_words, list_problems
 from fhir_radcharge.rules.rulebook import Rulebook
 from fhir_radcharge.rules.tables import KNOB, Ask, Row, Table
 from fhir_radcharge.rules.words import CHAIN, ENDS, GIVEN, GIVEN_AS, MADE, MUST, PORTS, RAISED, READ, STATED, TRUTH
+from fhir_radcharge.tables.list_words import knob_words, list_problems
 from fhir_radcharge.wire.facts import COUNTS, FLAGS, NUMBERS, VOCABULARY
 
 

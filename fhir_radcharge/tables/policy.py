@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field
 from fhir_radcharge.errors import TableError, did_you_mean
 from fhir_radcharge.rules.catalogue import FAMILIES, Basis, Catalogue, CodeRow, Component, Payable
 from fhir_radcharge.rules.policy import Knob, KnobRow, Policy, Profile, Reason
-from fhir_radcharge.strict_yaml import Rows, Strict, line_of, load, typed, validated
+from fhir_radcharge.tables.strict_yaml import Rows, Strict, line_of, load, typed, validated
 
 COLUMNS = (
     "code", "system", "family", "label", "valid_from", "valid_to", "component", "freestanding", "hospital",

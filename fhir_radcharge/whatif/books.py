@@ -29,7 +29,7 @@ from fhir_radcharge.rules.edits import EDIT_REASONS
 from fhir_radcharge.rules.rulebook import Edits, Rulebook
 from fhir_radcharge.site import Site
 from fhir_radcharge.watched import Ear, watched
-from fhir_radcharge.whatif import Span, Tally, changed_rows, changes
+from fhir_radcharge.whatif.answers import Span, Tally, changed_rows, changes
 
 STATES = {None: "accepted", 0: "queued", 1: "sent", 2: "unanswered", 3: "blocked"}
 NOTHING_DUE = Due((), ())

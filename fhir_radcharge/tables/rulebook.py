@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fhir_radcharge.errors import TableError, did_you_mean
-from fhir_radcharge.policy_files import load_catalogue, load_policy, load_reasons, load_sources
-from fhir_radcharge.rule_forms import (
+from fhir_radcharge.rules.policy import Policy
+from fhir_radcharge.rules.rulebook import LAST_DAY, CountRule, Exclusion, Rulebook, SiteWords
+from fhir_radcharge.rules.tables import Ask, Band, Row, Table
+from fhir_radcharge.tables.forms import (
     AskForm,
     BandForm,
     CountingFile,
@@ -23,12 +25,10 @@ from fhir_radcharge.rule_forms import (
     SitesFile,
     TableForm,
 )
-from fhir_radcharge.rules.policy import Policy
-from fhir_radcharge.rules.rulebook import LAST_DAY, CountRule, Exclusion, Rulebook, SiteWords
-from fhir_radcharge.rules.tables import Ask, Band, Row, Table
-from fhir_radcharge.strict_yaml import Row as Written
-from fhir_radcharge.strict_yaml import line_of, load, validated
-from fhir_radcharge.table_words import unknown_sources, wrong_words
+from fhir_radcharge.tables.policy import load_catalogue, load_policy, load_reasons, load_sources
+from fhir_radcharge.tables.strict_yaml import Row as Written
+from fhir_radcharge.tables.strict_yaml import line_of, load, validated
+from fhir_radcharge.tables.words import unknown_sources, wrong_words
 
 T = TypeVar("T")
 RowT = TypeVar("RowT", CountingRow, ExclusionRow, SiteRow)

@@ -18,8 +18,8 @@ from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.rules.policy import Policy, Profile, Reason
 from fhir_radcharge.rules.rulebook import Rulebook
 from fhir_radcharge.verify import CaseTables
-from fhir_radcharge.whatif import Span, Tally, changed_rows, changes
-from fhir_radcharge.whatif_books import NOTHING_DUE, Side
+from fhir_radcharge.whatif.answers import Span, Tally, changed_rows, changes
+from fhir_radcharge.whatif.books import NOTHING_DUE, Side
 
 
 class Pair(NamedTuple):

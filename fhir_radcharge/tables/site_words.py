@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from fhir_radcharge.errors import did_you_mean
-from fhir_radcharge.policy_files import load_sources
-from fhir_radcharge.profile_words import check_values
+from fhir_radcharge.profiles.words import check_values
 from fhir_radcharge.rules.catalogue import Catalogue
 from fhir_radcharge.site import Site, contents
-from fhir_radcharge.strict_yaml import Row, line_of, load, typed
+from fhir_radcharge.tables.policy import load_sources
+from fhir_radcharge.tables.strict_yaml import Row, line_of, load, typed
 from fhir_radcharge.wire.facts import FACTS_OF
 
 FOLDERS = {

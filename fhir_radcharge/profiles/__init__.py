@@ -1,0 +1,1 @@
+"""Sender and destination profiles, read from their files."""

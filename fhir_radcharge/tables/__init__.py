@@ -1,0 +1,1 @@
+"""The files under mappings/ into proved tables."""
