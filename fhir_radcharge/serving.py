@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from fhir_radcharge.editions import active, in_force
 from fhir_radcharge.engine import Engine
 from fhir_radcharge.engine.rooms import rooms
 from fhir_radcharge.gateway.doors import as_configured
+from fhir_radcharge.gateway.logs import log
 from fhir_radcharge.gateway.roles import Bookkeeper, Ledger, Verb
 from fhir_radcharge.gateway.server import serve
 from fhir_radcharge.ledger import Ledger as Books
@@ -65,12 +66,26 @@ def engine_of(config: Config, site: Site, ledger: Books) -> Engine:
     return engine
 
 
+def lacking(config: Config, site: Site, ledger: Books) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield what is no mistake and may surprise: a word of the log, and what it is about."""
+    if not ledger.read("select 1 from activation limit 1"):
+        yield "not_activated", {"so": "messages are kept and nothing is computed; run `fhir-radcharge rules activate`"}
+    linked = {send.name for send in config.send}
+    for name in sorted(set(site.destinations) - linked):
+        yield "not_linked", {"destination": name, "so": "its charges wait in the books; add a [[send]] or `pause` it"}
+    if not official_db(config).exists():
+        yield "no_official_edits", {"so": "no unit limit and no pair edit is known; `fhir-radcharge import official`"}
+
+
 def opener(config: Config, site: Site) -> Callable[[], tuple[Bookkeeper, Ledger]]:
     """Return what opens the books: called on the thread that then owns them."""
 
     def opened() -> tuple[Bookkeeper, Ledger]:
         ledger = Books(Path(config.store.path), free_bytes_min=config.store.free_mib_min << 20)
-        return engine_of(config, site, ledger), ledger
+        engine = engine_of(config, site, ledger)
+        for word, fields in lacking(config, site, ledger):
+            log.warning(word, **fields)
+        return engine, ledger
 
     return opened
 

@@ -96,7 +96,7 @@ def demo(course_count: int, seed: int, fhir: bool, mappings: Path | None) -> Non
         shutil.rmtree(FOLDER)
     FOLDER.mkdir(parents=True)
     folder = found_mappings(mappings).resolve()
-    run = run_of("clinic", seed, date(2025, 11, 10), courses=course_count)
+    run = run_of("clinic", seed, date(2025, 12, 8), courses=course_count)
     _tell(asyncio.run(_played(folder, run, fhir)), run)
 
 
@@ -219,7 +219,7 @@ def _tell_more(posting: str) -> None:
         (f"explain {posting}", "why this line exists, from the message to the answer"),
         (f"explain {posting} --why-not 77412", "why another code was not charged"),
         ("queue list", "what waits for a person, and what would release it"),
-        ("reconcile --from 2025-11-01 --to 2026-03-31", "every session against its charges and answers"),
+        ("reconcile --from 2025-12-08 --to 2026-01-30", "every session against its charges and answers"),
         ("verify fixtures/cases", "the coding cases, one line each"),
         ("books", "the invariants and the hash chain of these books"),
     )

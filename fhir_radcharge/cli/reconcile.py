@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Container, Sequence
 from contextlib import ExitStack
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -107,12 +108,27 @@ def _say(found: Reconciliation) -> None:
                    f"{credit.state}, {credit.age_days} d")  # fmt: skip
     for one in found.parked:
         click.echo(f"put aside: message {one.message}: {one.category} {one.place} {one.reason}")
-    for day in found.silent_days:
-        click.echo(f"no fraction on {day}, a business day")
+    for first, last in _runs(found.silent_days, found.days):
+        click.echo(f"no fraction on {first}, a business day" if first == last else
+                   f"no fraction from {first} to {last}, on any business day")  # fmt: skip
     for number, why in found.failed:
         click.echo(f"not reckoned: patient {number}: {why}")
     if found.unread:
         click.echo(f"{found.unread:,} stored messages are not yet worked through")
+
+
+def _runs(silent: Sequence[date], treated: Container[date]) -> list[tuple[date, date]]:
+    """Return the first and last days of stretches without a fraction: between two of their days none was treated."""
+    runs: list[tuple[date, date]] = []
+    for day in silent:
+        if runs:
+            first, last = runs[-1]
+            between = (last + timedelta(days=n) for n in range(1, (day - last).days))
+            if not any(one in treated for one in between):
+                runs[-1] = (first, day)
+                continue
+        runs.append((day, day))
+    return runs
 
 
 def _line(entry: Entry) -> str:

@@ -1,0 +1,38 @@
+"""What a server says at its start of what is no mistake and may surprise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fhir_radcharge.config import load
+from fhir_radcharge.ledger import Ledger
+from fhir_radcharge.serving import lacking
+from tests.cli_desk import Desk
+
+LINKS = "".join(
+    f'[[send]]\nname = "{name}"\nto = "127.0.0.1:2600"\n'
+    for name in ("global_biller", "facility_biller", "professional_biller")
+)
+
+
+def said(desk: Desk) -> list[tuple[str, str]]:
+    config = load(desk.folder / "radcharge.toml")
+    ledger = Ledger(desk.folder / "books.db")
+    found = [(word, fields.get("destination", "")) for word, fields in lacking(config, desk.site, ledger)]
+    ledger.close()
+    return found
+
+
+def test_a_start_without_tables_links_and_edits_says_so(tmp_path: Path) -> None:
+    assert said(Desk(tmp_path, activate=False).close()) == [
+        ("not_activated", ""), ("not_linked", "facility_biller"), ("not_linked", "global_biller"),
+        ("not_linked", "professional_biller"), ("no_official_edits", ""),
+    ]  # fmt: skip
+
+
+def test_a_start_that_lacks_nothing_is_silent(tmp_path: Path) -> None:
+    desk = Desk(tmp_path).close()
+    (desk.folder / "radcharge.toml").write_text((desk.folder / "radcharge.toml").read_text() + LINKS)
+    (desk.folder / "official.db").touch()
+
+    assert said(desk) == []
