@@ -66,7 +66,8 @@ class Hearing:
         """Take one message; what cannot be read is parked with its place, and the next is unharmed."""
         self.counts["messages"] += 1
         try:
-            readings = self._fhir(raw) if raw[:1] == b"{" or is_fhir(raw) else self._v2(raw)
+            is_v2 = raw.startswith(b"MSH") or not (raw.startswith(b"{") or is_fhir(raw))
+            readings = self._v2(raw) if is_v2 else self._fhir(raw)
         except MessageError as problem:
             self._park(file, number, problem)
             return

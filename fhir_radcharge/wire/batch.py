@@ -14,7 +14,7 @@ MESSAGE_BYTES_MAX = 16 * 1024 * 1024
 # A trailer may have no fields at all, and may then be the last thing in the file.
 _HEAD = re.compile(rb"(?<![^\r\n])(?:(?:MSH|FHS|BHS|BTS|FTS)(?=[!-/:-@\[-`{-~])|(?:BTS|FTS)(?=[\r\n]))")
 _LAST = re.compile(rb"(?<![^\r\n])(?:BTS|FTS)\Z")
-_ENVELOPE = (b"FHS", b"BHS", b"BTS", b"FTS")
+_FHS, _BHS, _BTS, _FTS = b"FHS", b"BHS", b"BTS", b"FTS"
 _NAME_BYTES = 3  # may already belong to the next message while its separator has not come
 _HEAD_BYTES = 5  # a line end, the name and the separator: what a cut between two chunks can hide
 _LINE_ENDS = b"\r\n\x1a\x00"  # the last two end files of old systems
@@ -86,7 +86,10 @@ def _is_one(payload: bytes, limit: int) -> bool:
         len(payload) <= limit
         and payload.startswith(b"MSH")
         and payload.count(b"MSH") == 1
-        and not any(name in payload for name in _ENVELOPE)
+        and _FHS not in payload
+        and _BHS not in payload
+        and _BTS not in payload
+        and _FTS not in payload
     )
 
 
