@@ -150,3 +150,17 @@ def test_a_patient_for_whom_the_tables_have_no_answer_is_named_by_number_and_the
     assert "patient 1 services: answers from 2015-01-01 to 9999-12-31, asked for 1899-01-26" in listed[2]
     assert listed[-1] == "1 item: 1 for coder"
     assert "  patient   1\n" in shown
+
+
+def test_a_message_that_raises_many_items_is_told_by_some_and_a_number(tmp_path: Path) -> None:
+    lines = [f"FT1|{n}|N{n}||20260302||CG|NOTHING|||1" for n in range(1, 41)]
+    head = ["MSH|^~\\&|PLAIN|LAKESIDE|RADCHARGE|LAKESIDE|20260302||DFT^P03|ONE|P|2.5.1", "PID|1||TEST-0001||A^B", "PV1|1|O|RADONC"]
+    desk = Desk(tmp_path)
+    desk.hear_all("\r".join([*head, *lines, ""]).encode())
+    desk.close()
+
+    told = desk.run("queue", "list", "--category", "unreadable").output.splitlines()
+    every = json.loads(desk.run("queue", "list", "--category", "unreadable", "--json").output)
+
+    assert (len(every), sum("NOTHING" in line for line in told), told[-1][:8]) == (40, 5, "40 items")
+    assert ", and 35 more of message #1 (all with --json)" in " ".join(told)

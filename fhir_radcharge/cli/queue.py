@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from fhir_radcharge.model import MISSABLE
 from fhir_radcharge.tables.policy import load_reasons
 
 Row = dict[str, Any]
+# One bad message may raise thousands of items; this many of them show what is wrong with it.
+OF_A_MESSAGE = 5
 
 
 def filters(command: Any) -> Any:
@@ -170,11 +173,25 @@ def _say(rows: list[Row]) -> None:
     for (category, reason), items in groups.items():
         name = category if category == reason else f"{category} {reason}"
         click.echo(f"{name}: {items[0]['meaning']}\n  {items[0]['owner']} is asked; way out: {items[0]['way_out']}")
-        for row in items:
-            click.echo(f"  {row['key']}  {row['age']:>6}  {_where(row)}")
+        for row in _folded(items):
+            click.echo(f"  {row['key']}  {row['age']:>6}  {_where(row)}{row.get('more', '')}")
     counts = Counter(row["owner"] for row in rows)
     owners = listed([f"{count} for {name}" for name, count in counts.most_common()])
     click.echo(f"{len(rows)} {'item' if len(rows) == 1 else 'items'}: {owners}")
+
+
+def _folded(items: list[Row]) -> Iterator[Row]:
+    """Yield the items of a reason; of those that one message raised in numbers, some, and how many more there are."""
+    of_message = Counter(row["message"] for row in items if not row["course"])
+    shown: Counter[int] = Counter()
+    for row in items:
+        number = row["message"]
+        many = of_message[number] - OF_A_MESSAGE if number and not row["course"] else 0
+        shown[number] += many > 0
+        if many > 0 and shown[number] == OF_A_MESSAGE:
+            yield {**row, "more": f", and {many:,} more of message #{number} (all with --json)"}
+        elif many <= 0 or shown[number] < OF_A_MESSAGE:
+            yield row
 
 
 def _said(decision: Row) -> str:
