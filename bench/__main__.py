@@ -1,7 +1,7 @@
 """`make bench`: every figure of the product, as tables; ratios side by side in one run, medians of several rounds.
 
-python -m bench [part ...]: reading reckoning replay receive whole diff official fhir growth; without a part, all but growth
-(a million messages, about half an hour).
+python -m bench [part ...]: reading reckoning replay receive whole diff official fhir fhir-whole fhir-yardsticks growth; without a
+part, all but growth (a million messages, about half an hour).
 """
 
 import subprocess
@@ -19,6 +19,8 @@ PROGRAMS = {
     "diff": ["bench.diff_bench", "100000"],
     "official": ["bench.official_bench"],
     "fhir": ["bench.fhir_bench"],
+    "fhir-whole": ["bench.fhir_bench", "--engine"],
+    "fhir-yardsticks": ["bench.fhir_yardsticks"],
     "growth": ["bench.engine_bench", "1000000"],
 }
 
