@@ -5,6 +5,7 @@ import gzip
 import json
 import random
 import time
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,23 @@ def test_a_body_over_the_limit_is_refused_before_it_is_read(tmp_path: Path) -> N
 
             assert (told.status, told.body["issue"][0]["code"]) == (413, "too-long")
             assert client.keeping.rows("select count(*) from message")[0][0] == 0
+
+    run(story)
+
+
+def test_a_sender_of_far_too_much_hears_why_and_no_reset(tmp_path: Path) -> None:
+    def posted(port: int) -> tuple[int, bytes]:
+        channel = HTTPConnection("127.0.0.1", port, timeout=10)
+        channel.request("POST", "/fhir/ChargeItem", b"x" * 5_000_000, {"Content-Type": "application/fhir+json"})
+        answer = channel.getresponse()
+        return answer.status, answer.read()
+
+    async def story() -> None:
+        async with door(tmp_path, body_bytes_max=10_000) as client:
+            status, body = await asyncio.to_thread(posted, client.port)
+
+            assert status == 413
+            assert b"longer than" in body
 
     run(story)
 

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fhir_radcharge.engine import Heard
 from fhir_radcharge.errors import LedgerError, MessageError
-from fhir_radcharge.gateway.http.body import BodyError, Buffer, Drawn, draw, inflated
+from fhir_radcharge.gateway.http.body import BodyError, Buffer, Drawn, draw, inflated, let_go
 from fhir_radcharge.gateway.http.capability import capability_statement, open_api
 from fhir_radcharge.gateway.http.stored import READ_BACK, read_back, represented, stored_resource
 from fhir_radcharge.gateway.lobby import Lobby
@@ -44,6 +44,16 @@ _VERSION: Final = re.compile(r"[0-9]{1,18}")
 _TYPES: Final = frozenset({JSON, "application/json"})
 _CONDITIONS: Final = ("If-Match", "If-None-Exist")
 _CLOSING: Final = frozenset({408, 413})
+
+
+class Lingering(Response):
+    """An answer that is said at once, while the rest of what was too long is let go."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": self.body, "more_body": True})
+        await let_go(receive)
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 class BooksDesk(Keeper, Protocol):
@@ -287,7 +297,7 @@ def _json(value: dict[str, Any]) -> Told:
 
 
 def _response(told: Told, request: Request) -> Response:
-    response = Response(told.body, told.status)
+    response = (Lingering if told.status in _CLOSING else Response)(told.body, told.status)
     for name, value in told.headers:
         response.headers[name] = f"{BASE}/{value}" if name == "Location" else value
     if told.body and "content-type" not in response.headers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
@@ -11,6 +12,8 @@ from typing import Any, Final
 FREE_BYTES: Final = 1024 * 1024
 RATIO_MAX: Final = 20
 _CHUNK: Final = 64 * 1024
+_LET_GO_BYTES: Final = 64 * 1024 * 1024
+_LET_GO_S: Final = 1.0
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
@@ -82,6 +85,19 @@ async def draw(receive: Receive, drawn: Drawn, bytes_max: int, within_s: float) 
                     return drawn.whole
     except TimeoutError:
         raise BodyError(408, f"the body did not come within {within_s:g} s") from None
+
+
+async def let_go(receive: Receive) -> None:
+    """Read on for a moment and keep nothing: a connection that is closed while its sender still speaks is reset, and
+    the answer with it."""
+    left = _LET_GO_BYTES
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LET_GO_S):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b""))
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
 
 
 def inflated(body: bytes, encoding: str, bytes_max: int) -> bytes:
