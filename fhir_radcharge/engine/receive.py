@@ -13,29 +13,10 @@ from fhir_radcharge.engine.rooms import Heard, Rooms, label
 from fhir_radcharge.errors import MessageError, RadchargeError
 from fhir_radcharge.ledger import Ledger
 from fhir_radcharge.ledger.chain import content_hash
+from fhir_radcharge.wire.versions import HEARD
 
 Kind = Literal["accept", "error", "reject"]
 
-VERSIONS = frozenset(
-    [
-        "2.1",
-        "2.2",
-        "2.3",
-        "2.3.1",
-        "2.4",
-        "2.5",
-        "2.5.1",
-        "2.6",
-        "2.7",
-        "2.7.1",
-        "2.8",
-        "2.8.1",
-        "2.8.2",
-        "2.9",
-        "",
-    ]
-)
-# An empty version is mended by the sender's profile; an unknown type is not.
 REQUIRED = {"DFT": ("PID", "FT1")}
 _SENDERS_MAX = 1_000
 # What a strict listener says of one message; the rest shows when these are mended.
@@ -132,7 +113,7 @@ class Intake:
         required = REQUIRED.get(header.type) or _required_of_adt(header, door)
         if required is None:
             return _Look(content, dedup, header, door, "refused", "reject", (_TYPE,))
-        if header.version not in VERSIONS:
+        if header.version not in HEARD:
             return _Look(content, dedup, header, door, "refused", "reject", (_VERSION,))
         for name in required:
             if not _has_segment(raw, name, header.delimiters.field):

@@ -15,23 +15,9 @@ from fhir_radcharge.tables.strict_yaml import Code, Row, Strict, parse, validate
 from fhir_radcharge.wire.destination import CreditStyle, Destination, OnAmbiguous, Template, Write
 from fhir_radcharge.wire.er7 import Delimiters, escape
 from fhir_radcharge.wire.values import WRITERS
+from fhir_radcharge.wire.versions import WRITTEN
 
 _FIELD = re.compile(r"(FT1|NTE|Z[A-Z0-9]{2})-([1-9][0-9]?)")
-_VERSIONS = (
-    "2.1",
-    "2.2",
-    "2.3",
-    "2.3.1",
-    "2.4",
-    "2.5",
-    "2.5.1",
-    "2.6",
-    "2.7",
-    "2.7.1",
-    "2.8",
-    "2.8.1",
-    "2.8.2",
-)
 # FT1's last field by version. 2.3 ends with 25; 26 is allowed there too, because its receivers read it.
 _LAST = {"2.1": 22, "2.2": 23, "2.3": 26, "2.3.1": 26, "2.4": 26, "2.5": 31, "2.5.1": 31, "2.6": 31}
 _LAST_FROM_2_7 = 43
@@ -173,8 +159,8 @@ NO_QUERY = (
 def _problems(profile: _Destination, data: Row, name: str) -> list[str]:
     told: list[tuple[int, str]] = []
     line = data.lines
-    if profile.version not in _VERSIONS:
-        told.append((line["version"], f"version is one of {', '.join(_VERSIONS)}"))
+    if profile.version not in WRITTEN:
+        told.append((line["version"], f"version is one of {', '.join(WRITTEN)}"))
     if len(set(profile.delimiters)) != len(profile.delimiters) or any(map(str.isalnum, profile.delimiters)):
         told.append((line["delimiters"], "the delimiters are five different characters, such as |^~\\&"))
     for segment in profile.segments:
