@@ -141,7 +141,7 @@ MUTANTS = (
     Mutant(
         "refused_charge_leaves_its_credit",
         "fhir_radcharge/engine/sending.py",
-        "if line.credits in struck and",
+        "if line.credits in told and",
         "if False and",
         (*RIG, "tests/test_engine_sending.py"),
     ),
@@ -157,8 +157,8 @@ MUTANTS = (
     Mutant(
         "void_is_ignored",
         "fhir_radcharge/rules/charging.py",
-        "    live = [event for event in events if not event.voided]\n",
-        "    live = list(events)\n",
+        "told_apart([event for event in events if not event.voided])",
+        "told_apart(list(events))",
         COUNTS,
     ),
     Mutant(
