@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import ssl
-import subprocess
 from asyncio import sslproto
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from gateway_peers import Sender, Till, ack, books_of, control_id_of, message, run, until
 
 from fhir_radcharge.gateway import tls
@@ -21,8 +26,6 @@ from fhir_radcharge.gateway.lobby import Door, Lobby
 from fhir_radcharge.gateway.route import Backoff, Route
 from fhir_radcharge.wire.mllp import Framer, frame
 
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="certificates are made with openssl")
-
 
 class Authority:
     """A certificate authority of this test alone."""
@@ -30,26 +33,42 @@ class Authority:
     def __init__(self, folder: Path, name: str) -> None:
         self.folder, self.name = folder, name
         self.pem, self.key = folder / f"{name}.pem", folder / f"{name}.key"
-        _openssl("req", "-x509", *_NEW_KEY, "-keyout", self.key, "-out", self.pem, "-subj", f"/CN={name}", "-days", "2")
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._subject = _called(name)
+        root = _begun(self._subject, self._subject, self._key).add_extension(x509.BasicConstraints(True, None), True)
+        _kept(root.sign(self._key, hashes.SHA256()), self._key, self.pem, self.key)
 
     def certificate(self, name: str) -> tuple[Path, Path]:
         """Return the files of a certificate and its key, for a common name on this machine."""
-        pem, key, request = (self.folder / f"{self.name}-{name}.{kind}" for kind in ("pem", "key", "csr"))
-        names = self.folder / f"{name}.ext"
-        names.write_text("subjectAltName=IP:127.0.0.1\n")
-        _openssl("req", *_NEW_KEY, "-keyout", key, "-out", request, "-subj", f"/CN={name}")
-        _openssl(
-            "x509", "-req", "-in", request, "-CA", self.pem, "-CAkey", self.key, "-CAcreateserial", "-out", pem,
-            "-days", "2", "-extfile", names,
-        )  # fmt: skip
-        return pem, key
+        pem, path = (self.folder / f"{self.name}-{name}.{kind}" for kind in ("pem", "key"))
+        key = ec.generate_private_key(ec.SECP256R1())
+        here = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+        leaf = _begun(_called(name), self._subject, key).add_extension(here, False)
+        _kept(leaf.sign(self._key, hashes.SHA256()), key, pem, path)
+        return pem, path
 
 
-_NEW_KEY = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
+def _called(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
 
-def _openssl(*arguments: Any) -> None:
-    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+def _begun(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=2))
+    )
+
+
+def _kept(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey, pem: Path, path: Path) -> None:
+    pem.write_bytes(certificate.public_bytes(Encoding.PEM))
+    path.touch(mode=0o600)
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import ssl
 from pathlib import Path
 
@@ -16,8 +15,6 @@ from fhir_radcharge.gateway import tls
 from fhir_radcharge.gateway.http.app import Desk, Rules
 from fhir_radcharge.gateway.http.listener import FhirListener
 from fhir_radcharge.gateway.lobby import Door, Lobby
-
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="certificates are made with openssl")
 
 
 @pytest.fixture(scope="module")
