@@ -147,8 +147,7 @@ def _course(
     released: Collection[str],
 ) -> Course:
     fractions = kinds.get("fraction", [])
-    first = min(fractions, key=lambda f: (f.when, f.id)) if fractions else None
-    knobs = rulebook.policy.knobs(first.payer if first else None, first.day if first else date(2015, 1, 1))
+    knobs = _knobs(kinds, rulebook)
     every = sessions(name, fractions, knobs)
     if name == UNKNOWN:
         counted, held = [], [s._replace(hold=s.hold or "course_unknown") for s in every]
@@ -165,15 +164,6 @@ def _course(
     prescribed, changed = _prescription(kinds)
     grace = _grace(counted, prescribed, knobs, rulebook)
     closings = _closings(kinds.get("course_closed", ()), changed, grace, knobs, as_of)
-    site = next(
-        (
-            str(e.facts["site"])
-            for kind in ("course", "fraction")
-            for e in kinds.get(kind, ())
-            if e.facts.get("site")
-        ),
-        None,
-    )
     by_day: dict[date, tuple[Session, ...]] = {}
     for session in (*counted, *held):
         by_day[session.day] = (*by_day.get(session.day, ()), session)
@@ -185,7 +175,7 @@ def _course(
         prescribed,
         changed,
         closings,
-        site,
+        _site(kinds),
         _lacks(kinds),
         knobs,
         grace,
@@ -194,6 +184,19 @@ def _course(
         {part.id: session for session in (*counted, *held) for part in session.parts},
         frozenset(f.day for f in fractions if f.facts.get("beam") is False),
     )
+
+
+def _knobs(kinds: Mapping[str, list[TreatmentEvent]], rulebook: Rulebook) -> Mapping[str, Any]:
+    """Return the knobs of a course: those of its first fraction, or of what came first where nothing is treated."""
+    begun = kinds.get("fraction") or [event for found in kinds.values() for event in found]
+    first = min(begun, key=lambda event: (event.when, event.id))
+    return rulebook.policy.knobs(first.payer, first.day)
+
+
+def _site(kinds: Mapping[str, list[TreatmentEvent]]) -> str | None:
+    """Return the body site as the course says it, else the first fraction that does."""
+    told = (event.facts.get("site") for kind in ("course", "fraction") for event in kinds.get(kind, ()))
+    return next((str(site) for site in told if site), None)
 
 
 def _prescription(kinds: Mapping[str, list[TreatmentEvent]]) -> tuple[int | None, tuple[When, ...]]:
