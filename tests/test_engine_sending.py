@@ -349,3 +349,74 @@ def test_silence_at_a_destination_that_was_taken_away_is_asked_about(tmp_path: P
     desk.crash()
 
     assert desk.queue() == [("unanswered", "hold")]
+
+
+def declined(desk: Desk, times: int) -> Send:
+    for _ in range(times):
+        send = one(desk)
+        ended(desk, send, "not_taken", "AR")
+    return send
+
+
+def test_a_destination_that_does_not_take_a_message_ten_times_in_a_row_is_asked_about_once(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+    heard(desk, ft1("E1"), ft1("E2", "77402"))
+
+    declined(desk, 9)
+    before = desk.queue()
+    declined(desk, 1)
+    after = desk.queue()
+    desk.crash()
+    declined(desk, 15)
+
+    assert (before, after) == ([], [("not_taken", "AR")])
+    assert desk.queue() == [("not_taken", "AR")]
+    assert desk.ledger.read("select destination, note, place from open_item") == [
+        ("PB", one(desk).control_id, "attempt 10")
+    ]
+
+
+def test_the_item_of_a_destination_closes_when_it_takes_the_message_and_stops_nothing(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+    heard(desk, ft1("E1"), ft1("E2", "77402"))
+    declined(desk, 10)
+    desk.crash()
+
+    said = desk.send()
+
+    assert (said, desk.queue()) == ([CHARGE, ("CG", "77402", "2026-03-02", 1)], [])
+
+
+def test_the_item_of_a_destination_closes_when_it_refuses_the_message(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+    heard(desk, ft1("E1"))
+    last = declined(desk, 10)
+
+    ended(desk, one(desk), "refused", "AE")
+
+    assert (last.attempt, desk.queue()) == (10, [("refused", "AE")])
+
+
+def test_what_is_not_taken_now_and_then_is_nobodys_work(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db", RESEND)
+    heard(desk, ft1("E1"))
+
+    declined(desk, 9)
+    ended(desk, one(desk), "silent")
+    declined(desk, 9)
+
+    assert desk.queue() == []
+
+
+def test_a_dismissed_item_of_a_destination_stays_away_while_the_same_message_is_not_taken(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+    heard(desk, ft1("E1"), ft1("E2", "77402"))
+    declined(desk, 10)
+
+    desk.engine.decisions.dismiss(desk.item("not_taken"), "ada", "their upgrade, until noon")
+    declined(desk, 3)
+    quiet = desk.queue()
+    ended(desk, one(desk), "accepted")
+    declined(desk, 10)
+
+    assert (quiet, desk.queue()) == ([], [("not_taken", "AR")])

@@ -209,7 +209,7 @@ def _where(row: Row) -> str:
     if row["category"] in ("rule_error", "defect") and row["patient"]:
         # These stop all of a patient: no course and no message is named.
         parts.insert(0, f"patient {row['patient']}")
-    if row["category"] in ("unreadable", "notice", "refused", "unanswered", "unsendable", "rule_error"):
+    if row["category"] in ("unreadable", "notice", "refused", "unanswered", "not_taken", "unsendable", "rule_error"):
         parts.append(row["note"])
     return " ".join(part for part in parts if part)
 

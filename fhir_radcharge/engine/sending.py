@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from fhir_radcharge.engine.brake import Brake
+from fhir_radcharge.engine.declined import Declined
 from fhir_radcharge.engine.items import Item, clear, hold, item_key
 from fhir_radcharge.engine.patients import PatientBook, Patients
 from fhir_radcharge.engine.rooms import Outcome, Send, label
@@ -42,6 +43,7 @@ class Sending:
         self._clock = clock
         self._patients = patients
         self._brake = Brake(ledger, credits_per_hour_max)
+        self._declined = Declined(ledger)
 
     def take(self, destination: str, free_lanes: Collection[int], lanes: int) -> list[Send]:
         """Return the next message of every free lane; its attempt is in the books before its bytes go out.
@@ -99,6 +101,7 @@ class Sending:
                 )
             self._ledger.append("answer", answers)
             self._ledger.write_many("delete from outbox where seq = ?", done)
+            self._declined.ended([seq for (seq,) in done], at)
             for row, outcome in effects:
                 self._effect(row, outcome, at)
             return {row.patient for row, outcome in effects if outcome.kind == "refused"}
@@ -116,7 +119,10 @@ class Sending:
         declared = self._site.destinations.get(row.destination)
         if outcome.kind == "not_taken":
             self._ledger.write("update outbox set state = ? where seq = ?", (READY, row.seq))
-        elif outcome.kind == "refused":
+            self._declined.not_taken(row.seq, row.destination, row.attempt, outcome.code, at)
+            return
+        self._declined.ended([row.seq], at)
+        if outcome.kind == "refused":
             self.refuse(row, outcome.code, at)
         elif declared is not None and declared.on_ambiguous == "resend":
             self._ledger.write("update outbox set state = ? where seq = ?", (READY, row.seq))

@@ -73,6 +73,12 @@ _CATEGORIES = {
     "unanswered": ItemWords(
         "a message may or may not have arrived", "biller", "`queue arrived`, `queue resend` or `queue not-arrived`"
     ),
+    "not_taken": ItemWords(
+        "a destination did not take a message ten times in a row; it is tried again without end, and what stands behind"
+        " it waits",
+        "interface analyst",
+        "who runs the destination is asked why; it ends by itself when the message is taken or refused",
+    ),
     "not_activated": ItemWords(
         "the tables of this site are not activated, so nothing is computed", "coder", "`rules activate`"
     ),
