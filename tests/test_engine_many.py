@@ -20,7 +20,7 @@ def two_sessions() -> bytes:
     """One message that tells two sessions of a patient."""
     first = session("F1", "A").decode().split("\r")
     second = session("F2", "A").decode().split("\r")
-    return "\r".join([*first[:8], *second[4:8], *first[8:]]).encode()
+    return "\r".join([*second[:4], *first[4:8], *second[4:]]).encode()
 
 
 class Office:

@@ -106,6 +106,7 @@ def _shared(
         _patient_class(scope, sender),
         payer_of(scope, sender, site.payers, notices),
         None if sender.revision_per_line else revision_time(scope, sender),
+        header[7] if len(header) > 7 else "",
         len(header) > 12 and header[12] == "2.1",
         notices,
         {},

@@ -13,8 +13,12 @@ from fhir_radcharge.wire.facts import MUST_OF, shown
 from fhir_radcharge.wire.misaligned import quantity_problem, seems_shifted, type_problem
 from fhir_radcharge.wire.paths import Scope
 from fhir_radcharge.wire.sender import Activity, Direction, Sender
-from fhir_radcharge.wire.times import read_moment, read_order
+from fhir_radcharge.wire.times import check_span, in_order, local_day, read_moment, read_order
 
+# What is said of these was done; a prescription or a closing may name a day to come.
+_DONE = frozenset(
+    {"fraction", "guidance", "port_image", "approval", "exam", "physics_check", "service", "reported"}
+)
 _MAKES_LINES = frozenset({"fraction", "guidance", "port_image", "service", "reported"})
 _ONE_UNIT = frozenset({"fraction", "guidance"})
 _CARRIES_CODE = frozenset({"service", "reported"})
@@ -35,6 +39,7 @@ class Shared(NamedTuple):
     patient_class: PatientClass
     payer: str
     revision_time: int | None
+    sent: str
     swapped: bool
     notices: list[str]
     seen: dict[str, tuple[bool, list[list[str]], int, int]]
@@ -113,6 +118,10 @@ def _event(scope: Scope, shared: Shared, activity: Activity, said: _Said) -> Tre
     if not start:
         raise MessageError(sender.start_place, "the start is missing", "send the date of service", "101")
     day, minute = read_moment(start, sender.zone, sender.start_place)
+    if not voided:  # a credit must not be lost for a wrong date
+        _refuse_backwards(scope, sender)
+        if kind in _DONE and not in_order(start, shared.sent):
+            _refuse_to_come(day, scope, shared)
     code = activity.code or sender.code(scope)
     modifiers = sender.modifiers(scope)
     provider = sender.rendering(scope)
@@ -144,6 +153,27 @@ def _event(scope: Scope, shared: Shared, activity: Activity, said: _Said) -> Tre
         voided,
         shared.number,
     )
+
+
+def _refuse_backwards(scope: Scope, sender: Sender) -> None:
+    told = scope.ft1[4] if len(scope.ft1) > 4 else ""
+    if scope.delimiters.component and scope.delimiters.component in told:
+        first, last, *_ = told.split(scope.delimiters.component)
+        check_span(first, last, sender.zone, "FT1-4")
+
+
+def _refuse_to_come(day: date, scope: Scope, shared: Shared) -> None:
+    """Raise if a line reports what its message cannot know yet: by date alone, because clocks differ."""
+    event, zone = scope.named.get("EVN", ()), shared.sender.zone
+    told = local_day(shared.sent, zone), local_day(event[2], zone) if len(event) > 2 else None
+    sent = max((each for each in told if each is not None), default=date.max)
+    if day > sent:
+        raise MessageError(
+            shared.sender.start_place,
+            f"the date of service {day} lies after {sent}, the day of the message (MSH-7, EVN-2) that reports it",
+            "send it when it is done, or mend the date or the sender's clock",
+            "102",
+        )
 
 
 def _not_booked(

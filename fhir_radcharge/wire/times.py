@@ -99,6 +99,37 @@ def read_order(text: str, zone: Zone, place: str) -> int:
     return ((local - offset) * 60 + int(seconds[:2])) * 1_000_000 + int((seconds[3:] + "000000")[:6])
 
 
+def local_day(text: str, zone: Zone) -> date | None:
+    """Return the facility-local date of an HL7 time, None where it names none or two."""
+    try:
+        return read_moment(text, zone, "").day
+    except MessageError:
+        return None
+
+
+def in_order(first: str, last: str) -> bool:
+    """Tell by their texts alone that one time is no later than another of its clock; False where that is not plain."""
+    if first.isdigit() and last.isdigit():
+        return first <= last
+    offset = first[-5:]
+    return offset == last[-5:] and offset[:1] in ("+", "-") and first[:-5] <= last[:-5]
+
+
+def check_span(first: str, last: str, zone: Zone, place: str) -> None:
+    """Raise MessageError if a range of times ends before it begins; one that cannot be read bounds nothing."""
+    if in_order(first, last):
+        return
+    try:
+        begin, end = read_moment(first, zone, place), read_moment(last, zone, place)
+    except MessageError:
+        return
+    backwards = end.day < begin.day
+    if begin.day == end.day and begin.minute is not None and end.minute is not None:
+        backwards = read_order(last, zone, place) < read_order(first, zone, place)
+    if backwards:
+        raise MessageError(place, "the range ends before it begins", "send the start first, then the end", "102")
+
+
 def _split_offset(text: str, place: str) -> tuple[str, int | None]:
     if text.isdigit():
         return text, None
