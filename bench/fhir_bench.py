@@ -32,6 +32,7 @@ from fhir_radcharge.gateway.books import Books
 from fhir_radcharge.gateway.http.app import Desk, Rules
 from fhir_radcharge.gateway.http.listener import FhirListener
 from fhir_radcharge.gateway.lobby import Door, Limits, Lobby
+from fhir_radcharge.gateway.on_thread import OnThread
 from fhir_radcharge.ledger import Ledger
 from fhir_radcharge.site import load_site
 
@@ -96,7 +97,7 @@ async def one_round(pipe: Pipe, folder: Path, asked: argparse.Namespace, run: st
         return (whole_engine(ledger) if asked.engine else IntakeOnly(ledger)), ledger
 
     failures: list[BaseException] = []
-    books = Books(open_books, loop, failures.append)
+    books = Books(OnThread(open_books), failures.append)
     await books.open()
     lobby = Lobby()
     desk = Desk(Rules("bench", SITE.fhir.senders["charge_items"]), books, lobby)

@@ -35,6 +35,7 @@ from fhir_radcharge.engine.receive import Intake
 from fhir_radcharge.gateway.books import Books
 from fhir_radcharge.gateway.listener import Listener
 from fhir_radcharge.gateway.lobby import Door, Limits, Lobby
+from fhir_radcharge.gateway.on_thread import OnThread
 from fhir_radcharge.ledger import Ledger
 from fhir_radcharge.wire import ack
 
@@ -128,7 +129,7 @@ async def one_round(pipe: Pipe, folder: Path, connections: int, messages: int, w
         return opened[0]
 
     failures: list[BaseException] = []
-    books = Books(open_books, loop, failures.append)
+    books = Books(OnThread(open_books), failures.append)
     await books.open()
     lobby = Lobby()
     listener = Listener(Door("bench", "127.0.0.1", 0, Limits(connections_per_peer_max=1_000)), books, lobby)

@@ -87,10 +87,24 @@ def biller_process(queue, wanted):
     asyncio.run(main())
 
 
+def family(pid):
+    """Return a process and its children."""
+    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
+
 def cpu_s(pid):
-    """Return the seconds of user and of system time that a process has taken."""
-    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return tuple(int(word) / os.sysconf("SC_CLK_TCK") for word in words[11:13])
+    """Return the seconds of user and of system time that a process and its children have taken."""
+    took = [Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()[11:13] for one in family(pid)]
+    return tuple(sum(map(int, words)) / os.sysconf("SC_CLK_TCK") for words in zip(*took, strict=True))
+
+
+def memory_mib(pid):
+    """Return the memory of a process and its children: what they share is counted once."""
+    pss = 0
+    for one in family(pid):
+        lines = Path(f"/proc/{one}/smaps_rollup").read_text().splitlines()
+        pss += int(next(line for line in lines if line.startswith("Pss:")).split()[1])
+    return pss // 1024
 
 
 def round_of(courses, links):
@@ -130,8 +144,7 @@ def round_of(courses, links):
             asyncio.run(send())
             heard = time.monotonic()
             ended, booked, repeats = queue.get(timeout=600)
-            status = Path(f"/proc/{server.pid}/status").read_text()
-            rss = int(next(line for line in status.splitlines() if line.startswith("VmRSS")).split()[1]) // 1024
+            memory = memory_mib(server.pid)
             user, system = (now - then for now, then in zip(cpu_s(server.pid), idle, strict=True))
         finally:
             server.send_signal(signal.SIGTERM)
@@ -146,7 +159,7 @@ def round_of(courses, links):
             "of_it_system_us": round(system / count * 1e6),
             "booked": booked,
             "repeats": repeats,
-            "rss_mib": rss,
+            "memory_mib": memory,
         }
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -41,6 +42,10 @@ class MessageError(RadchargeError):
         self.problem = problem
         self.remedy = remedy
         self.code = code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what makes it anew in another process."""
+        return type(self), (self.place, self.problem, self.remedy, self.code)
 
 
 class RuleError(RadchargeError):

@@ -18,7 +18,11 @@ from fhir_radcharge.gateway.roles import Bookkeeper, Ledger, Verb
 from fhir_radcharge.gateway.server import serve
 from fhir_radcharge.ledger import Ledger as Books
 from fhir_radcharge.live_tables import LiveTables, current
+from fhir_radcharge.memory import settled
 from fhir_radcharge.site import Site, load_site
+
+# A gateway that was killed leaves a process behind that keeps what had arrived, closes the books and ends.
+LEFT_BEHIND_S = 5.0
 
 
 def utc_now() -> datetime:
@@ -78,13 +82,16 @@ def lacking(config: Config, site: Site, ledger: Books) -> Iterator[tuple[str, di
 
 
 def opener(config: Config, site: Site) -> Callable[[], tuple[Bookkeeper, Ledger]]:
-    """Return what opens the books: called on the thread that then owns them."""
+    """Return what opens the books: called in the process that then owns them."""
 
     def opened() -> tuple[Bookkeeper, Ledger]:
-        ledger = Books(Path(config.store.path), free_bytes_min=config.store.free_mib_min << 20)
+        ledger = Books(
+            Path(config.store.path), free_bytes_min=config.store.free_mib_min << 20, lock_within_s=LEFT_BEHIND_S
+        )
         engine = engine_of(config, site, ledger)
         for word, fields in lacking(config, site, ledger):
             log.warning(word, **fields)
+        settled()
         return engine, ledger
 
     return opened
@@ -94,4 +101,5 @@ def run(config: Config, verbs: Mapping[str, Verb]) -> None:
     """Serve until the process is told to stop."""
     site = current(site_of(config))
     Path(config.store.path).parent.mkdir(parents=True, exist_ok=True)
+    settled()
     serve(config, site, opener(config, site), verbs)

@@ -13,6 +13,7 @@ from typing import Any
 from fhir_radcharge.engine import Heard, Outcome, Send
 from fhir_radcharge.errors import LedgerError
 from fhir_radcharge.gateway.books import Books
+from fhir_radcharge.gateway.on_thread import OnThread
 from fhir_radcharge.gateway.pace import Pace
 from fhir_radcharge.wire.mllp import Frame, Framer, frame
 
@@ -156,7 +157,7 @@ async def books_of(till: Till, **pace: Any) -> Any:
     """Open the books thread over a till; a failure of the thread fails the test."""
     failures: list[BaseException] = []
     quick = Pace(**{"poll_s": 0.02, "retry_s": 0.01, "retry_max_s": 0.02, **pace})
-    books = Books(till.books, asyncio.get_running_loop(), failures.append, quick)
+    books = Books(OnThread(till.books, quick), failures.append)
     await books.open()
     try:
         yield books

@@ -38,10 +38,10 @@ MUTANTS = (
     # ---- the promise of the answer
     Mutant(
         "answer_before_commit",
-        "fhir_radcharge/gateway/books.py",
-        "            answers = engine.receive(batch.heard) if batch.heard else []\n",
-        "            answers = engine.receive(batch.heard) if batch.heard else []\n"
-        "            self._hand_back(_Back(_dealt(batch.told, answers), [], []))\n",
+        "fhir_radcharge/gateway/turns.py",
+        "            answers = self._engine.receive(batch.heard) if batch.heard else []\n",
+        "            answers = self._engine.receive(batch.heard) if batch.heard else []\n"
+        "            self._hand_back(dealt(batch.told, answers), [], [])\n            batch.told = []\n",
         ("tests/test_gateway_listener.py", "tests/test_gateway_server.py"),
     ),
     Mutant(

@@ -1,4 +1,4 @@
-"""The books thread: one commit for all that waits, short slices in between, and nobody harmed by another's fault."""
+"""The owner of the books: one commit for all that waits, short slices in between, and nobody harmed by another's fault."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from gateway_peers import Till, books_of, message, run, until
 from fhir_radcharge.engine import Heard
 from fhir_radcharge.errors import LedgerError
 from fhir_radcharge.gateway.books import Books
+from fhir_radcharge.gateway.on_thread import OnThread
 from fhir_radcharge.gateway.pace import Pace, Slices
 
 
@@ -147,7 +148,7 @@ def test_our_own_bug_is_reported_with_its_reason() -> None:
 
     async def story() -> None:
         till, failures = Broken(), []
-        books = Books(till.books, asyncio.get_running_loop(), failures.append)
+        books = Books(OnThread(till.books), failures.append)
         await books.open()
         books.hear(Ear(), heard("M1"))
         await until(lambda: bool(failures))

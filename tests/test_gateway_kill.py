@@ -12,7 +12,7 @@ from pathlib import Path
 from gateway_peers import Sender, control_id_of
 from test_gateway_server import configured
 
-from fhir_radcharge.ledger import reader
+from fhir_radcharge.ledger import Ledger, reader
 from fhir_radcharge.wire.ack import read_answer
 
 CHILD = Path(__file__).parent / "gateway_child.py"
@@ -50,6 +50,17 @@ async def say(port: int, names: list[str], answered: dict[str, bytes], enough: a
             enough.set()
 
 
+VICTIMS = (("gateway", "books"), ("books",), ("gateway",))
+"""Who is killed: both processes of a server, or one, which ends the other."""
+
+
+def kill(gateway: int, victims: tuple[str, ...]) -> None:
+    (books,) = map(int, Path(f"/proc/{gateway}/task/{gateway}/children").read_text().split())
+    for name, pid in (("books", books), ("gateway", gateway)):
+        if name in victims:
+            os.kill(pid, signal.SIGKILL)
+
+
 def kept(folder: Path) -> dict[str, bytes]:
     with_answers = reader(folder / "radcharge.db")
     rows = with_answers.execute("select raw, answer from message").fetchall()
@@ -63,15 +74,16 @@ def test_a_kill_at_any_moment_loses_no_answered_message(tmp_path: Path) -> None:
         chance = random.Random(3)
         configured(tmp_path)
         answered: dict[str, bytes] = {}
-        for turn in range(4):
+        for turn in range(6):
             process, port = await child(tmp_path)
             enough, limit = asyncio.Event(), len(answered) + chance.randrange(20, 400)
             lanes = [[f"M{turn}-{lane}-{n}" for n in range(2_000)] for lane in range(8)]
             saying = [asyncio.ensure_future(say(port, names, answered, enough, limit)) for names in lanes]
             await asyncio.wait_for(enough.wait(), 15.0)
-            process.send_signal(signal.SIGKILL)
+            kill(process.pid, VICTIMS[turn % len(VICTIMS)])
             await process.wait()
             await asyncio.gather(*saying)
+            Ledger(tmp_path / "radcharge.db", lock_within_s=5.0).close()
             books = kept(tmp_path)
 
             assert answered.items() <= books.items()

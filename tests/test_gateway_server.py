@@ -25,6 +25,7 @@ from fhir_radcharge.errors import ConfigError, LedgerError, RadchargeError, Unsa
 from fhir_radcharge.gateway.control import NoServerError, ask
 from fhir_radcharge.gateway.doors import answers_of, as_configured
 from fhir_radcharge.gateway.logs import JsonLines, log, surrogate
+from fhir_radcharge.gateway.on_thread import OnThread
 from fhir_radcharge.gateway.server import Gateway, Surroundings
 from fhir_radcharge.places import Plans, Settings
 from fhir_radcharge.profiles.destinations import read_destination
@@ -107,7 +108,7 @@ async def running(folder: Path, till: Till | None = None, **sections: str) -> As
     till, lines = till or Till(), []
     config = configured(folder, **sections)
     around = Surroundings(lambda: LATE, lambda: 0.5, lines.append, logs=False)
-    gateway = asyncio.ensure_future(Gateway(config, as_configured(site(), config), till.books, VERBS, around).run())
+    gateway = asyncio.ensure_future(Gateway(config, as_configured(site(), config), OnThread(till.books), VERBS, around).run())
     await until(lambda: bool(lines) or gateway.done())
     try:
         yield Running(till, folder, lines[0] if lines else gateway.result() or "")
@@ -270,7 +271,7 @@ def test_books_that_cannot_be_opened_stop_it_before_it_is_ready(tmp_path: Path) 
 
     async def story() -> None:
         config, lines = configured(tmp_path), []
-        gateway = Gateway(config, site(), shut, {}, Surroundings(say=lines.append, logs=False))
+        gateway = Gateway(config, site(), OnThread(shut), {}, Surroundings(say=lines.append, logs=False))
         with pytest.raises(LedgerError, match="open in another process"):
             await gateway.run()
         assert lines == []
@@ -284,7 +285,7 @@ def test_an_address_in_use_is_told_and_the_books_are_closed(tmp_path: Path) -> N
         taken = Address("127.0.0.1", other.sockets[0].getsockname()[1])
         config, till = configured(tmp_path), Till()
         config = config.model_copy(update={"listen": (config.listen[0].model_copy(update={"bind": taken}),)})
-        gateway = Gateway(config, site(), till.books, {}, Surroundings(lambda: LATE, logs=False))
+        gateway = Gateway(config, site(), OnThread(till.books), {}, Surroundings(lambda: LATE, logs=False))
         with pytest.raises(ConfigError, match=r"listen\[rv\].bind: .* free the address or name another"):
             await gateway.run()
         other.close()

@@ -61,7 +61,7 @@ def as_configured(site: Site, config: Config) -> Site:
 
 
 def pace_of(config: Config) -> Pace:
-    """Return how the books thread shares its time."""
+    """Return how the owner of the books shares the time."""
     work = config.work
     return Pace(
         frames_max=work.frames_in_commit, slice_s=work.slice_ms / 1e3, door_s=work.door_ms / 1e3,

@@ -1,4 +1,4 @@
-"""How the one thread that owns the books shares its time between the door and the backlog."""
+"""How the one who owns the books shares the time between the door and the backlog."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 
 class Pace(NamedTuple):
-    """How the thread shares its time between the door and the backlog.
+    """How the time is shared between the door and the backlog.
 
     A slice of processing is kept near `slice_s`, and the door has `door_s` between two slices while senders
-    are waiting: the interpreter runs one thread at a time, so a longer slice is a longer silence at the door.
+    are waiting: nothing is kept during a slice, so a longer one is a longer silence at the door.
     When nothing was heard for `quiet_s`, slices grow to `quiet_slice_s`, or to `answering_slice_s` while
     destinations answer, because every lane waits for a slice before its next message goes out. For each patient
     that a slice computes it may read `ahead` messages, so that a busy patient is computed once for several. After

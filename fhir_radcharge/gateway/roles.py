@@ -1,4 +1,4 @@
-"""Who meets at the thread that owns the books, and what each must be able to do."""
+"""Who meets at the books, and what each must be able to do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fhir_radcharge.engine import Heard, Outcome, Send
 
 
 class Bookkeeper(Protocol):
-    """What the thread asks of an engine; every call is made inside a transaction and on this one thread."""
+    """What the owner of the books asks of an engine; every call is made inside a transaction and on one thread."""
 
     def receive(self, heard: Sequence[Heard]) -> list[bytes | None]: ...
     def work(self, messages_max: int, patients_max: int) -> int: ...
@@ -19,7 +19,7 @@ class Bookkeeper(Protocol):
 
 
 class Ledger(Protocol):
-    """What the thread asks of the books: a transaction that is durable when it is left."""
+    """What their owner asks of the books: a transaction that is durable when it is left."""
 
     def transaction(self) -> AbstractContextManager[object]: ...
     def close(self) -> None: ...

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from fhir_radcharge.config import Config, SendTo
 from fhir_radcharge.errors import ConfigError, RadchargeError
-from fhir_radcharge.gateway.books import Books
+from fhir_radcharge.gateway.books import Books, Place
 from fhir_radcharge.gateway.control import ControlSocket
 from fhir_radcharge.gateway.doors import Clock, door_of, pace_of, route_of
+from fhir_radcharge.gateway.in_process import InProcess
 from fhir_radcharge.gateway.link import Link
 from fhir_radcharge.gateway.listener import Listener
 from fhir_radcharge.gateway.lobby import Lobby
@@ -58,25 +59,29 @@ def serve(
 ) -> None:
     """Run until SIGTERM or SIGINT, then drain; raise what kept the books shut or ended their thread.
 
-    `open_books` is called on the books' thread and returns the engine and its ledger; `site` is as configured
+    `open_books` is called in the process of the books and returns the engine and its ledger; `site` is as configured
     (`doors.as_configured`). `verbs` are what the control socket offers besides `status`: each is called with the
     engine and its arguments, alone in a transaction.
     """
     if around.logs:
         write_logs(level=config.work.log_level)
     _raise_file_limit()
-    asyncio.run(Gateway(config, site, open_books, verbs, around).run())
+    place = InProcess(open_books, pace_of(config))
+    try:
+        asyncio.run(Gateway(config, site, place, verbs, around).run())
+    finally:
+        place.end()
 
 
 class Gateway:
-    """Everything that runs in one process, in the order in which it opens and closes."""
+    """Doors, links and verbs around the books, in the order in which they open and close; `place` owns the books."""
 
     def __init__(
-        self, config: Config, site: Site, open_books: OpenBooks, verbs: Mapping[str, Verb], around: Surroundings = REAL
+        self, config: Config, site: Site, place: Place, verbs: Mapping[str, Verb], around: Surroundings = REAL
     ) -> None:
         self._config = config
         self._site = site
-        self._open_books = open_books
+        self._place = place
         self._verbs = verbs
         self._around = around
         self._lobby = Lobby(config.work.connections, config.work.buffer)
@@ -91,7 +96,7 @@ class Gateway:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        self._books = Books(self._open_books, loop, self._failed, pace_of(self._config))
+        self._books = Books(self._place, self._failed)
         control = ControlSocket(self._config.control.socket, self._obey)
         await self._books.open()
         days = None

@@ -1,74 +1,116 @@
-"""What waits for the books thread, gathered into one batch, and one batch's results on their way back."""
+"""What the event loop posts to whoever owns the books, and what comes back: plain values that can cross a process."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from fhir_radcharge.engine import Heard, Send
-from fhir_radcharge.gateway.roles import Carrier, Speaker, Verb
+from fhir_radcharge.engine import Heard, Outcome, Send
+from fhir_radcharge.gateway.roles import Verb
 
 
 class Told(NamedTuple):
-    """Frames that a connection heard."""
+    """Frames that one connection heard; `ticket` names it until they are answered."""
 
-    speaker: Speaker
+    ticket: int
     heard: list[Heard]
 
 
 class Free(NamedTuple):
-    """A lane that can carry a send."""
+    """A lane, one of so many of its destination, that can carry a send."""
 
-    carrier: Carrier
+    destination: str
     lane: int
+    lanes: int
 
 
 class Gone(NamedTuple):
     """A lane that no longer can."""
 
-    carrier: Carrier
+    destination: str
     lane: int
 
 
 class Asked(NamedTuple):
-    """A verb, and where its result is awaited."""
+    """A verb; `ticket` names who waits for its result."""
 
+    ticket: int
     verb: Verb
     args: Mapping[str, Any]
-    reply: asyncio.Future[Any]
 
 
 class Stop(NamedTuple):
-    """The end: what was queued before it is still kept."""
+    """The end: what was posted before it is still kept."""
+
+
+Item = Told | Free | Gone | Outcome | Asked | Stop
+
+
+class Opened(NamedTuple):
+    """The books are open."""
+
+
+class Count(NamedTuple):
+    """How many items were taken up so far, messages kept and batches committed; whether the last commit went well."""
+
+    taken: int
+    kept: int
+    commits: int
+    storage_ok: bool
 
 
 class Back(NamedTuple):
-    """One batch on its way back to the loop."""
+    """What one commit gives back: answers by ticket, tickets that get none, and the next sends of free lanes."""
 
-    answers: list[tuple[Speaker, list[bytes | None]]]
-    unanswered: list[Speaker]
-    sends: list[tuple[Carrier, list[Send]]]
+    answers: list[tuple[int, list[bytes | None]]]
+    unanswered: list[int]
+    sends: list[Send]
+    so_far: Count
+
+
+class Replied(NamedTuple):
+    """What a verb returned."""
+
+    ticket: int
+    result: Any
+
+
+class Refused(NamedTuple):
+    """What a verb raised."""
+
+    ticket: int
+    error: BaseException
+
+
+class Broken(NamedTuple):
+    """Why the books cannot be opened, or why nobody turns their pages any more."""
+
+    error: BaseException
+
+
+class Ended(NamedTuple):
+    """The books are closed; nothing comes after it."""
+
+
+Note = Opened | Back | Replied | Refused | Broken | Ended
 
 
 class Batch:
-    """Everything that waited when the thread looked, in the order in which it came."""
+    """Everything that waited at one look, in the order in which it came."""
 
     __slots__ = ("asked", "heard", "stop", "told")
 
     def __init__(self) -> None:
-        self.told: list[tuple[Speaker, int]] = []
+        self.told: list[tuple[int, int]] = []
         self.heard: list[Heard] = []
         self.asked: list[Asked] = []
         self.stop = False
 
 
-def dealt(
-    told: list[tuple[Speaker, int]], answers: list[bytes | None]
-) -> list[tuple[Speaker, list[bytes | None]]]:
-    """Give each speaker its own stretch of the answers."""
+def dealt(told: list[tuple[int, int]], answers: list[bytes | None]) -> list[tuple[int, list[bytes | None]]]:
+    """Give each ticket its own stretch of the answers."""
     dealt, start = [], 0
-    for speaker, count in told:
-        dealt.append((speaker, answers[start : start + count]))
+    for ticket, count in told:
+        dealt.append((ticket, answers[start : start + count]))
         start += count
     return dealt

@@ -6,26 +6,38 @@ import fcntl
 import os
 import secrets
 from pathlib import Path
+from time import monotonic, sleep
 
 from fhir_radcharge.errors import LedgerError
 
+_LOOK_S = 0.05
+
 
 class Lock:
-    """Held by the one process that may write; the operating system lets go of it when that process dies."""
+    """Held by the one process that may write; the operating system lets go of it when that process dies.
 
-    def __init__(self, database: Path) -> None:
+    `within_s` is how long to wait for a process that is about to end.
+    """
+
+    def __init__(self, database: Path, within_s: float = 0.0) -> None:
         self.path = database.with_name(database.name + ".lock")
         try:
             self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise LedgerError(f"{self.path.name} cannot be opened: {error.strerror}") from error
+        until = monotonic() + within_s
+        while not self._taken():
+            if monotonic() >= until:
+                os.close(self._file)
+                raise LedgerError(f"{database.name} is open in another process; stop it, or ask it over its socket")
+            sleep(_LOOK_S)
+
+    def _taken(self) -> bool:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(self._file)
-            raise LedgerError(
-                f"{database.name} is open in another process; stop it, or ask it over its socket"
-            ) from error
+        except OSError:
+            return False
+        return True
 
     def release(self) -> None:
         """Let another process have the books; doing it twice does nothing."""

@@ -39,8 +39,9 @@ class Ledger:
     """
 
     def __init__(
-        self, path: Path, *, pages_max: int | None = None, free_bytes_min: int = FREE_BYTES_MIN
-    ) -> None:
+        self, path: Path, *, pages_max: int | None = None, free_bytes_min: int = FREE_BYTES_MIN,
+        lock_within_s: float = 0.0,
+    ) -> None:  # fmt: skip
         self.path = Path(path)
         self._free_bytes_min = free_bytes_min
         self.generation = 0
@@ -51,7 +52,7 @@ class Ledger:
         self._tops: dict[str, int] = {}
         self._head = (0, GENESIS)
         self._connection: sqlite3.Connection | None = None
-        self.lock = Lock(self.path)
+        self.lock = Lock(self.path, lock_within_s)
         try:
             existed = self.path.exists() and self.path.stat().st_size > 0
             self._secret = site_secret(self.path, create=not existed)

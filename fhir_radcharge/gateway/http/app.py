@@ -1,6 +1,6 @@
 """The routes of the FHIR endpoint: what a request asks, who answers it, and in which form.
 
-A body is looked at here and kept by the books' thread; its answer leaves when it is durable. Nothing that a
+A body is looked at here and kept by the owner of the books; its answer leaves when it is durable. Nothing that a
 resource refers to is ever fetched, and no address that we make names a person.
 """
 
