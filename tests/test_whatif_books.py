@@ -33,8 +33,14 @@ RARE = ("rules/level_codes.yaml", 'level: ["2", "3"],        code: "77402"', 'le
 NEEDED = ("destinations/facility_biller.yaml", "needs_charge_code: false", "needs_charge_code: true")
 NO_ROW = ("chargemaster/demo.csv", "facility_biller,77407,", "facility_biller,77499,")
 
+# What no destination can be told: of a sender that nobody knows, or with a character that its set does not have.
+NOBODY = ("senders/plain.yaml", "application: PLAIN", "application: PLAINER")
+ASCII = ("destinations/facility_biller.yaml", "charset: UNICODE UTF-8", "charset: ASCII")
+ACCENT = ("destinations/facility_biller.yaml", "receiving_facility: LAKESIDE", "receiving_facility: LÁKESIDE")
+
 DRAFTS = {"level": [LEVEL], "hold": [HOLD], "count": [PHYSICS], "claim": [PLACE], "rare": [RARE],
-          "needed": [NEEDED, NO_ROW]}  # fmt: skip
+          "needed": [NEEDED, NO_ROW], "nobody": [LEVEL, NOBODY], "ascii": [LEVEL, ASCII, ACCENT]}  # fmt: skip
+UNSAID = ("needed", "nobody", "ascii")
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +111,9 @@ def test_an_activation_sends_exactly_what_the_dry_run_showed(ledger: Path, tmp_p
     office.close()
 
     assert sorted(unsendable) == sorted(opened)
-    assert bool(opened) == (name == "needed")
+    assert bool(opened) == (name in UNSAID)
     assert [(*one[:9], one.day.isoformat(), *one[10:13]) for one in foreseen] == sent
-    assert bool(sent) == (name not in ("rare", "needed"))
+    assert bool(sent) == (name not in ("rare", "needed", "nobody"))
 
 
 def test_the_dry_run_of_the_same_tables_shows_nothing(ledger: Path) -> None:

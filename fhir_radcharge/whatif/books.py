@@ -17,7 +17,6 @@ from fhir_radcharge.engine.identity import Identities
 from fhir_radcharge.engine.patients import PatientBook
 from fhir_radcharge.engine.reading import Parsed
 from fhir_radcharge.engine.reckoning import Moment, Plan, Said, plan
-from fhir_radcharge.engine.rooms import rooms
 from fhir_radcharge.engine.starts import QUARANTINED
 from fhir_radcharge.engine.state import cursor, destination_modes, latest_day
 from fhir_radcharge.errors import RadchargeError
@@ -30,6 +29,7 @@ from fhir_radcharge.rules.rulebook import Edits, Rulebook
 from fhir_radcharge.site import Site
 from fhir_radcharge.watched import Ear, watched
 from fhir_radcharge.whatif.answers import Span, Tally, changed_rows, changes
+from fhir_radcharge.whatif.sayable import proving_rooms
 
 STATES = {None: "accepted", 0: "queued", 1: "sent", 2: "unanswered", 3: "blocked"}
 NOTHING_DUE = Due((), ())
@@ -167,13 +167,16 @@ class _Foresight:
         self.as_of = latest_day(self._books)
         self._moment = Moment(self.as_of, self.as_of or date.min, datetime.min.replace(tzinfo=UTC).strftime("%Y"))
         self._modes = destination_modes(self._books, {*base.site.destinations, *draft.site.destinations})
-        self._parsed = {id(side): Parsed(self._books, rooms(), side.site) for side in (base, draft)}
+        self._rooms = proving_rooms()
+        self._parsed = {id(side): Parsed(self._books, self._rooms, side.site) for side in (base, draft)}
 
     def postings(self, book: PatientBook, answers: Answers) -> Iterator[Foreseen | Unsendable]:
         """Yield the postings that an activation would make of a patient, credits and charges in their order."""
         if any(item.category == QUARANTINED for item in book.items.values()):
             return  # the engine leaves this patient alone until a person releases the item
-        if answers.failed_after or self._is_settled(book, self._draft, answers.after):
+        if answers.failed_after:
+            return
+        if answers.before is answers.after and self._is_settled(book, self._draft, answers.after):
             return
         made = self._plan(book, self._draft, answers.after)
         pending = set()
@@ -199,20 +202,19 @@ class _Foresight:
         for name, destination in side.site.destinations.items():
             units: defaultdict[tuple[Any, ...], int] = defaultdict(int)
             charges = [charge for charge in due.charges if charge.bill in destination.bills]
+            standing = book.standing(name, self._modes.get(name, "live"))
+            # What makes two lines one, and the slot and account: slices, because this is hot.
             for c in charges:
                 if c.hold is None:
-                    units[c.bill, c.course, c.code, c.modifiers, c.day, c.end, c.place_of_service, c.provider or "",
-                          c.packaged, c.slot, accounts.of(c)] += c.units  # fmt: skip
-            standing = book.standing(name, self._modes.get(name, "live"))
+                    units[(*c[:6], *c[7:10], c.slot, accounts.of(c))] += c.units
             for s in accounts.placed(standing, charges, line_key):
-                units[s.bill, s.course, s.code, s.modifiers, s.day, s.end, s.place_of_service, s.provider or "",
-                      s.packaged, s.slot, s.account] -= s.units  # fmt: skip
+                units[(*s[1:7], *s[8:13])] -= s.units
             if any(units.values()):
                 return False
         return True
 
     def _plan(self, book: PatientBook, side: Side, due: Due) -> Plan:
-        doors = rooms()._replace(charges_due=lambda *_: due)
+        doors = self._rooms._replace(charges_due=lambda *_: due)
         made = plan(book, side.site, doors, self._parsed[id(side)], self._modes, self._moment, self._identities)
         self._parsed[id(side)].trim()
         return made

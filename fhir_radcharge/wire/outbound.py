@@ -69,6 +69,15 @@ def message_for(
         ) from error
 
 
+def writes_whatever_was_read(destination: Destination) -> bool:
+    """Tell whether no posting can fail to be written, of whichever message that was read.
+
+    All that fails is a character that the destination's set does not have, or that cannot be escaped. A line without
+    the charge code that a destination needs is refused before it is written.
+    """
+    return destination.codec == "utf-8" and bool(destination.delimiters.escape)
+
+
 def _said(posting: Posting, destination: Destination, heard: Message, number: int, site: SiteTables) -> Said:
     line = posting.line
     row = site.chargemaster.row(destination.name, line.code, line.modifiers, line.day)
