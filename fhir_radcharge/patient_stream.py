@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from functools import lru_cache
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from fhir_radcharge.engine.identity import Identities
 from fhir_radcharge.engine.items import COLUMNS, Item
 from fhir_radcharge.engine.patients import PatientBook, Saying, identified
 from fhir_radcharge.ledger.codec import LINE_COLUMNS, read_event, read_line, revision_order
-from fhir_radcharge.model import Place, Reported, TreatmentEvent
+from fhir_radcharge.model import Place, Reported, Standing, TreatmentEvent
 
-BLOCK = 100
+# Patients that are read together: few questions for each, and little enough to stay in the processor's cache.
+BLOCK = 5
 
 Row = tuple[Any, ...]
 
@@ -41,6 +43,30 @@ class ReadBooks:
         """Return the number of the row that the engine would append to a book now."""
         ((last,),) = self.read(f"select coalesce(max(number), 0) from {book}")  # noqa: S608 -- a name of our own
         return int(last) + 1
+
+
+class _ReadBook(PatientBook):
+    """A book that is read once and not added to, so that what is asked of it again is answered from memory."""
+
+    __slots__ = ("_live", "_standing")
+
+    def __init__(self, number: int, key: bytes) -> None:
+        super().__init__(number, key)
+        self._live: list[Saying] | None = None
+        self._standing: dict[tuple[str, str], list[Standing]] = {}
+
+    def live(self) -> list[Saying]:
+        """Return the sayings that are not voided, in the order of service."""
+        if self._live is None:
+            self._live = super().live()
+        return self._live
+
+    def standing(self, destination: str, mode: str) -> list[Standing]:
+        """Return the charges said to a destination and not since credited."""
+        found = self._standing.get((destination, mode))
+        if found is None:
+            found = self._standing[destination, mode] = super().standing(destination, mode)
+        return found
 
 
 def asked(connection: sqlite3.Connection) -> Any:
@@ -97,7 +123,7 @@ def _simple(connection: sqlite3.Connection, numbers: Sequence[int]) -> dict[int,
     def rows(sql: str, order: str = "patient") -> Iterator[Row]:
         return connection.execute(f"{sql} in ({marks}) order by {order}")
 
-    found = {number: PatientBook(number, key) for number, key in rows(
+    found: dict[int, PatientBook] = {number: _ReadBook(number, key) for number, key in rows(
         "select number, key from patient where number", "number")}  # fmt: skip
     _hear(found, rows(
         "select patient, key, revision, voided, content, account, source, event_id, kind, message, body"
@@ -115,19 +141,20 @@ def _simple(connection: sqlite3.Connection, numbers: Sequence[int]) -> dict[int,
 
 
 def _hear(found: dict[int, PatientBook], rows: Iterable[Row]) -> None:
-    stands: dict[tuple[int, bytes], Row] = {}
-    newest: defaultdict[int, int] = defaultdict(int)
-    for row in rows:
-        patient, key, message = row[0], row[1], row[9]
-        newest[patient] = max(newest[patient], message)
-        known = stands.get((patient, key))
-        if known is None or _order(row) > _order(known):
-            stands[patient, key] = row
-    for patient, message in newest.items():
-        found[patient].message = message
-    kept = list(stands.values())
-    told = json.loads(f"[{','.join(f'[{row[2]},{row[10]}]' for row in kept)}]")
-    for row, (revision, body) in zip(kept, told, strict=True):
+    kept: list[Row] = []
+    for patient, own in groupby(rows, itemgetter(0)):
+        stands: dict[bytes, Row] = {}
+        newest = 0
+        for row in own:
+            key, message = row[1], row[9]
+            newest = max(newest, message)
+            known = stands.get(key)
+            if known is None or _order(row) > _order(known):
+                stands[key] = row
+        found[patient].message = newest
+        kept += stands.values()
+    told = json.loads(f"[{','.join([text for row in kept for text in (row[2], row[10])])}]")
+    for row, revision, body in zip(kept, told[::2], told[1::2], strict=True):
         found[row[0]].sayings[row[1]] = Saying((), _event(row, revision, body), row[5])
 
 
