@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fhir_radcharge.engine import Heard
 from fhir_radcharge.errors import LedgerError
+from fhir_radcharge.wire import ack
 from tests.engine_fakes import Desk, dft, ft1
 
 
@@ -145,12 +146,28 @@ def test_control_ids_of_two_senders_do_not_meet(tmp_path: Path) -> None:
     assert dispositions(desk) == ["taken", "taken"]
 
 
-def test_messages_without_a_control_id_are_told_apart_by_their_bytes(tmp_path: Path) -> None:
+def test_a_message_without_a_control_id_is_refused_kept_and_waits_for_a_person(tmp_path: Path) -> None:
     desk = Desk(tmp_path / "a.db")
+    raws = [dft("", "P1", ft1("E1")), dft('""', "P1", ft1("E2", "77402")), dft("", "P1", ft1("E1"))]
 
-    desk.hear(dft("", "P1", ft1("E1")), dft("", "P1", ft1("E2")), dft("", "P1", ft1("E1")))
+    answers = [ack.read_answer(answer) for answer in desk.hear(*raws) if answer]
+    desk.work()
 
-    assert dispositions(desk) == ["taken", "taken"]
+    assert [("AE", ""), ("AE", '""'), ("AE", "")] == [(answer.code, answer.control_id) for answer in answers]
+    assert {("MSH[1]-10", "101")} == {(error.place, error.code) for answer in answers for error in answer.errors}
+    assert (desk.queue(), dispositions(desk)) == ([("nonconforming", "101")] * 2, ["unusable"] * 2)
+    assert raws[:2] == [raw for (raw,) in desk.ledger.read("select raw from message order by number")]
+    assert desk.send() == []
+
+
+def test_a_message_without_a_control_id_is_read_when_a_person_releases_it(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+    desk.hear(dft("", "P1", ft1("E1")))
+
+    desk.engine.decisions.release(desk.item("nonconforming"), "ada", "their engine cannot be mended before Monday")
+    desk.work()
+
+    assert (desk.send(), desk.queue()) == ([("CG", "77412", "2026-03-02", 1)], [])
 
 
 def test_enhanced_mode_is_answered_as_asked(tmp_path: Path) -> None:

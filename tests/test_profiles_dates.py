@@ -82,4 +82,3 @@ def test_a_range_does_not_end_before_it_begins(end: str) -> None:
 @pytest.mark.parametrize("end", ["", "20260312", "202603121000", "20260312100000", "20260313", "20260312110000-0400", "?"])
 def test_a_range_may_end_with_its_beginning_and_its_end_is_not_needed(end: str) -> None:
     assert [] == told(reading_of("plain", "session", ("|202603121000|", f"|20260312100000^{end}|")))
-

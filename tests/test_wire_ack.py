@@ -54,6 +54,22 @@ def test_an_answer_of_2_5_and_later_has_one_err_for_each_error():
     )
 
 
+@pytest.mark.parametrize(
+    ("declared", "echoed"),
+    [
+        (b"8859/1", b"8859/1"), (b"UNICODE UTF-8", b"UNICODE UTF-8"), (b"utf-8", b"utf-8"), (b"", None),
+        (b"~ISO IR87", b"~ISO IR87"), (b"8859/1~ISO IR87", b"8859/1~ISO IR87"), (b"KLINGON", None),
+        (b"8859/1~KLINGON", None), (b"UTF-16", None), (b"UNICODE UTF-8<script>", None), (b"utf-8&&^", None),
+        (b"8859/1 ' or 1=1", None), (b"\xff\xfe", None), (b"\x1b$B", None), (b"~~", None),
+    ],
+)  # fmt: skip
+def test_an_answer_names_only_a_character_set_that_we_know(declared, echoed):
+    raw = (RAW % (b"2.5.1", b"")).replace(b"8859/1", declared)
+    fields = ack.answer(ack.header(raw), "AA", "R1", "20260101").split(b"\r")[0].split(b"|")
+
+    assert echoed == (fields[17] if len(fields) > 12 else None)
+
+
 def test_an_answer_of_2_4_has_all_errors_in_err_1():
     assert (
         ack.answer(heard(b"2.4"), "AE", "R1", "20260101", ERRORS).split(b"\r")[2]

@@ -13,6 +13,7 @@ from fhir_radcharge.engine.rooms import Heard, Rooms, label
 from fhir_radcharge.errors import MessageError, RadchargeError
 from fhir_radcharge.ledger import Ledger
 from fhir_radcharge.ledger.chain import content_hash
+from fhir_radcharge.wire.er7 import NULL
 from fhir_radcharge.wire.versions import HEARD
 
 Kind = Literal["accept", "error", "reject"]
@@ -115,6 +116,10 @@ class Intake:
             return _Look(content, dedup, header, door, "refused", "reject", (_TYPE,))
         if header.version not in HEARD:
             return _Look(content, dedup, header, door, "refused", "reject", (_VERSION,))
+        if header.control_id in _NO_NAME:
+            return _Look(
+                content, content, header, door, "unusable", "error", (_NAMELESS,), category="nonconforming"
+            )
         for name in required:
             if not _has_segment(raw, name, header.delimiters.field):
                 return _Look(content, dedup, header, door, "unusable", "error", (_missing(name),))
@@ -197,6 +202,9 @@ _TYPE = MessageError("MSH-9", "this message type is not taken here", "send DFT^P
 _NOT_ADMITTED = MessageError(
     "MSH-3", "this sender is not admitted at this port", "name its profile in `senders` of the listener", "207"
 )
+# A sender cannot tell which of its messages an answer without MSA-2 is about, so a yes would be lost on it.
+_NO_NAME = ("", NULL)
+_NAMELESS = MessageError("MSH-10", "the control id is missing", "send MSH-10, another for each message", "101")
 _VERSION = MessageError("MSH-12", "this version is not taken here", "send a version from 2.1 to 2.9", "203")
 
 

@@ -37,7 +37,7 @@ _CATEGORIES = {
         "the profile or the sender is mended, then `queue release`",
     ),
     "nonconforming": ItemWords(
-        "a strict listener refused a message that departs from the standard",
+        "a message was refused because it departs from the standard: at a strict listener, or for want of MSH-10",
         "interface analyst",
         "the sender sends it mended and this is dismissed, or `queue release` lets it in as it is",
     ),

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 
 from fhir_radcharge.errors import MessageError
 from fhir_radcharge.wire import er7
+from fhir_radcharge.wire.charset import is_known
 from fhir_radcharge.wire.er7 import Delimiters, Message
 
 Kind = Literal["accept", "error", "reject"]
@@ -188,7 +189,8 @@ def _answer_header(told: Header, control_id: str, at: str, version: tuple[int, .
     fields = ["MSH", d.encoding, told.raw(5), told.raw(6), told.raw(3), told.raw(4), at, "",
               d.component.join(kind), er7.escape(control_id, d), told.raw(11), told.raw(12)]  # fmt: skip
     charset = told.raw(18)
-    if charset:
+    # What is not known is not said again: our answer would claim to be in it.
+    if charset and is_known(charset):
         fields += ["", "", "", "", "", charset]
     return d.field.join(fields)
 

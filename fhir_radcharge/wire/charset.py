@@ -1,5 +1,6 @@
 """Turn a message's bytes into text by its declared character set, before anything is split."""
 
+import re
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ _CODECS = {
 }  # fmt: skip
 _WIDE = ("UTF16", "UTF32", "UCS2", "UCS4")
 _STATEFUL = frozenset({"iso2022_jp_ext"})
+_SPELLED = re.compile(r"[A-Za-z0-9 ./_()-]*")
 
 
 class Decoded(NamedTuple):
@@ -54,6 +56,16 @@ def decoded(raw: bytes, declared: str, configured: str | None) -> Decoded:
             "103",
         )
     return _undeclared(raw)
+
+
+@lru_cache(maxsize=256)
+def is_known(declared: str) -> bool:
+    """Tell whether MSH-18, or a profile, names at least one character set, and none in which nothing is read here."""
+    named = [name for name in declared.split("~") if name.strip()]
+    try:
+        return bool(named) and all(_SPELLED.fullmatch(name) and _codec(name)[0] for name in named)
+    except MessageError:
+        return False
 
 
 def _undeclared(raw: bytes) -> Decoded:
