@@ -131,6 +131,11 @@ class Patients:
         self._books.move_to_end(book.number)
         return book
 
+    def begin(self, number: int, key: bytes) -> None:
+        """Begin the book of a patient of whom the ledger has nothing yet."""
+        if self.recent(number) is None:
+            self._books[number] = PatientBook(number, key)
+
     def weigh(self, book: PatientBook) -> None:
         """Forget the books that were not busy for longest, until what is kept is within the cap."""
         self._weight += book.weight - self._weights.get(book.number, 0)

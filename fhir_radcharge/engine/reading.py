@@ -171,6 +171,7 @@ class Reader:
         """Append events that are not there yet and return the numbers of the patients that they touch."""
         if numbers is None:
             numbers = self.patient_numbers({each.patient for each in told})
+        accounts = {account: self.account(account) for account in {each.account for each in told}}
         known = self._known({each.key for each in told})
         number = self._ledger.next_number("event")
         rows: list[tuple[Any, ...]] = []
@@ -184,7 +185,7 @@ class Reader:
             self._move(each.key, {*sayings.values(), patient}, touched)
             sayings[name] = patient
             event = each.event
-            account = self.account(each.account)
+            account = accounts[each.account]
             rows.append(
                 (number + len(rows), each.key, event.source, event.id, each.revision, event.kind, patient, account,
                  int(event.voided), event.message, edition, each.content, each.body)
@@ -195,6 +196,9 @@ class Reader:
                 order = told_order(event.revision, each.revision, event.voided, each.content)
                 book.hear(each.key, Saying(order, event, account, patient))
         self._ledger.append("event", rows)
+        for book in map(self._patients.recent, touched):
+            if book is not None:
+                self._patients.weigh(book)
         return touched
 
     def _move(self, key: bytes, patients: set[int], touched: set[int]) -> None:
@@ -227,7 +231,9 @@ class Reader:
         first = self._ledger.next_number("patient")
         rows = [(first + i, key) for i, key in enumerate(sorted(new))]
         self._ledger.append("patient", rows)
-        numbers.update((key, number) for number, key in rows)
+        for number, key in rows:
+            self._patients.begin(number, key)
+            numbers[key] = number
         return {identity: numbers[key] for identity, key in keys.items()}
 
     def _visit(self, said: Statement) -> str:
