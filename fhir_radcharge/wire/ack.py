@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from fhir_radcharge.errors import MessageError
@@ -145,6 +146,7 @@ def read_answer(raw: bytes) -> Answer:
     return Answer(code, er7.unescape(msa[2].strip(), d), er7.unescape(msa[3].strip(), d), errors)
 
 
+@lru_cache(maxsize=512)
 def _leaf(field: str, d: Delimiters) -> str:
     """Return the first component, decoded; its bytes are taken as UTF-8 if they are, else as Latin-1."""
     if field.isalnum() and field.isascii():
@@ -164,6 +166,7 @@ def _whole(field: str, d: Delimiters) -> str:
     return er7.unescape(field, d).strip()
 
 
+@lru_cache(maxsize=512)
 def _three(field: str, d: Delimiters) -> tuple[str, str, str]:
     """Return type, trigger and structure; the type alone, and DFT_P03 for DFT^P03, are common in MSH-9."""
     parts = [part.strip() for part in er7.components(field, d)]
@@ -174,6 +177,7 @@ def _three(field: str, d: Delimiters) -> tuple[str, str, str]:
     return kind, trigger, structure
 
 
+@lru_cache(maxsize=64)
 def _numbers(version: str) -> tuple[int, ...]:
     """Return 2.5.1 as (2, 5, 1); what is no version counts as the oldest."""
     parts = version.split(".")
