@@ -106,7 +106,7 @@ def read_message(raw: bytes, charset: str | None = None) -> Message:
     `charset` is the sender's configured character set and outranks MSH-18.
     """
     body, delimiters, line = opening(raw)
-    told = decoded(body, _declared(line, delimiters), charset)
+    told = decoded(body, "" if charset else _declared(line, delimiters), charset)
     text = told.text
     if "\n" in text:
         text = text.replace("\r\n", "\r").replace("\n", "\r")
