@@ -2,10 +2,9 @@
 
     python -m bench.fhir_bench                     32 connections, three rounds, median
     python -m bench.fhir_bench --engine            the whole engine works through them at the same time
-    python -m bench.fhir_bench --profile           where the server's time goes, both threads
 
-The server has the real HTTP listener (uvicorn's protocol, Starlette's routes), the whole validation, the books thread
-and the real ledger (SQLite, WAL, synchronous=FULL). Senders are a process of their own, each connection with one
+The server has the real HTTP listener (uvicorn's protocol, Starlette's routes), the whole validation, the process of
+the books and the real ledger (SQLite, WAL, synchronous=FULL). Senders are a process of their own, each connection with one
 outstanding request; every charge is new. Both share this machine's cores, so the figures are of the pair.
 """
 
@@ -13,26 +12,24 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import cProfile
 import multiprocessing
-import pstats
 import statistics
 import tempfile
-import time
 from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any
 
+from bench.mllp_bench import processor_s
 from bench.stop_and_wait import Told, Way, serve
 from fhir_radcharge.engine import Engine, Heard, Outcome, Send
 from fhir_radcharge.engine.fhir_intake import FhirIntake
 from fhir_radcharge.gateway.books import Books
 from fhir_radcharge.gateway.http.app import Desk, Rules
 from fhir_radcharge.gateway.http.listener import FhirListener
+from fhir_radcharge.gateway.in_process import InProcess
 from fhir_radcharge.gateway.lobby import Door, Limits, Lobby
-from fhir_radcharge.gateway.on_thread import OnThread
 from fhir_radcharge.ledger import Ledger
 from fhir_radcharge.site import load_site
 
@@ -88,29 +85,20 @@ def whole_engine(ledger: Ledger) -> Engine:
     return engine
 
 
-async def one_round(pipe: Pipe, folder: Path, asked: argparse.Namespace, run: str) -> dict[str, float]:
+def one_round(pipe: Pipe, folder: Path, asked: argparse.Namespace, run: str) -> dict[str, float]:
     """Open a new ledger and a door, let the senders run, and close."""
-    loop = asyncio.get_running_loop()
 
     def open_books() -> Any:
         ledger = Ledger(folder / f"{run}.db")
         return (whole_engine(ledger) if asked.engine else IntakeOnly(ledger)), ledger
 
-    failures: list[BaseException] = []
-    books = Books(OnThread(open_books), failures.append)
-    await books.open()
-    lobby = Lobby()
-    desk = Desk(Rules("bench", SITE.fhir.senders["charge_items"]), books, lobby)
-    listener = FhirListener(Door("bench", "127.0.0.1", 0, Limits(connections_per_peer_max=1_000)), desk, lobby)
-    port = await listener.open()
-    began = time.process_time()
-    pipe.send(Told(port, asked.connections, asked.messages, run))
-    seconds, times = await loop.run_in_executor(None, pipe.recv)
-    cpu_us = 1e6 * (time.process_time() - began) / asked.messages
-    commits = books.commits
-    await listener.close()
-    await books.close()
-    assert not failures, failures
+    place = InProcess(open_books)
+    began = processor_s()
+    try:
+        seconds, times, commits = asyncio.run(heard(pipe, place, Told(0, asked.connections, asked.messages, run)))
+    finally:
+        place.end()
+    cpu_us = 1e6 * (processor_s() - began) / asked.messages
     times.sort()
     return {
         "rate": asked.messages / seconds, "p50_ms": 1e3 * times[len(times) // 2],
@@ -119,9 +107,26 @@ async def one_round(pipe: Pipe, folder: Path, asked: argparse.Namespace, run: st
     }  # fmt: skip
 
 
-async def rounds(pipe: Pipe, asked: argparse.Namespace) -> None:
+async def heard(pipe: Pipe, place: InProcess, told: Told) -> tuple[float, list[float], int]:
+    """Open a door to the books and let the senders run against it; return what they and the books say."""
+    failures: list[BaseException] = []
+    books = Books(place, failures.append)
+    await books.open()
+    lobby = Lobby()
+    desk = Desk(Rules("bench", SITE.fhir.senders["charge_items"]), books, lobby)
+    listener = FhirListener(Door("bench", "127.0.0.1", 0, Limits(connections_per_peer_max=1_000)), desk, lobby)
+    pipe.send(told._replace(port=await listener.open()))
+    seconds, times = await asyncio.get_running_loop().run_in_executor(None, pipe.recv)
+    commits = books.commits
+    await listener.close()
+    await books.close()
+    assert not failures, failures
+    return seconds, times, commits
+
+
+def rounds(pipe: Pipe, asked: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
-        found = [await one_round(pipe, Path(folder), asked, f"r{n}") for n in range(asked.rounds)]
+        found = [one_round(pipe, Path(folder), asked, f"r{n}") for n in range(asked.rounds)]
     middle = {name: statistics.median(one[name] for one in found) for name in found[0]}
     behind = "the whole engine behind it" if asked.engine else "intake alone"
     print(
@@ -138,18 +143,12 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=8_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--engine", action="store_true")
-    parser.add_argument("--profile", action="store_true")
     parser.add_argument("--folder", default=None, help="where the ledgers are made")
     asked = parser.parse_args()
     here, there = multiprocessing.Pipe()
     senders = multiprocessing.get_context("spawn").Process(target=senders_process, args=(there,), daemon=True)
     senders.start()
-    if asked.profile:
-        profile = cProfile.Profile()
-        profile.runcall(asyncio.run, rounds(here, asked))
-        pstats.Stats(profile).sort_stats("tottime").print_stats(30)
-    else:
-        asyncio.run(rounds(here, asked))
+    rounds(here, asked)
     here.send(None)
     senders.join(5)
 

@@ -1,11 +1,10 @@
 """How many messages a second the door takes, each answered after its durable commit, and how long an answer takes.
 
     python -m bench.mllp_bench                    1, 8 and 64 connections, three rounds each, median
-    python -m bench.mllp_bench --draining 5       while processing of 5 ms a message drains beside it
-    python -m bench.mllp_bench --profile 64       where the server's time goes, both threads
+    python -m bench.mllp_bench --draining 5       while processing of 5 ms a patient drains beside it
 
-The server has the real listener, the books thread and the real ledger (SQLite, WAL, synchronous=FULL) with the
-engine's intake. Senders are a process of their own, each connection with one outstanding message, as MLLP has
+The server has the real listener, the process of the books and the real ledger (SQLite, WAL, synchronous=FULL) with
+the engine's intake. Senders are a process of their own, each connection with one outstanding message, as MLLP has
 it; every message is new. Both share this machine's cores, so the figures are of the pair; `cpu us` is the
 server's processor time for a message, which a busy machine does not falsify much.
 """
@@ -14,16 +13,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import cProfile
 import multiprocessing
 import os
-import pstats
 import statistics
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
@@ -33,9 +29,9 @@ from bench.stop_and_wait import Told, Way, serve
 from fhir_radcharge.engine import Heard, Outcome, Rooms, Send
 from fhir_radcharge.engine.receive import Intake
 from fhir_radcharge.gateway.books import Books
+from fhir_radcharge.gateway.in_process import InProcess
 from fhir_radcharge.gateway.listener import Listener
 from fhir_radcharge.gateway.lobby import Door, Limits, Lobby
-from fhir_radcharge.gateway.on_thread import OnThread
 from fhir_radcharge.ledger import Ledger
 from fhir_radcharge.wire import ack
 
@@ -76,7 +72,7 @@ class NoSite:
 
 
 class IntakeOnly:
-    """The engine's intake over the real ledger; `work_s` of processor time stands for processing a message."""
+    """The engine's intake over the real ledger; `work_s` of processor time stands for computing a patient."""
 
     def __init__(self, ledger: Ledger, work_s: float) -> None:
         doors = Rooms(ack.header, ack.answer, ack.answer_code, ack.wanted, ack.NO_HEADER, *[_absent] * 7)
@@ -90,11 +86,11 @@ class IntakeOnly:
     def work(self, messages_max: int, patients_max: int = 0) -> int:
         if not self._work_s:
             return 0
-        until = time.perf_counter() + self._work_s * messages_max
+        until = time.perf_counter() + self._work_s * patients_max
         while time.perf_counter() < until:
             sum(range(200))
-        self.worked += messages_max
-        return messages_max
+        self.worked += patients_max
+        return patients_max
 
     def take(self, destination: str, free_lanes: Collection[int], lanes: int) -> list[Send]:
         return []
@@ -119,54 +115,51 @@ class Figures(NamedTuple):
     cpu_us: float
 
 
-async def one_round(pipe: Pipe, folder: Path, connections: int, messages: int, work_s: float, run: str) -> Figures:
+def worked(engine: IntakeOnly, args: Mapping[str, Any]) -> int:
+    """Return how much of the backlog was processed."""
+    return engine.worked
+
+
+def one_round(pipe: Pipe, folder: Path, connections: int, messages: int, work_s: float, run: str) -> Figures:
     """Open a new ledger and a listener, let the senders run, and close."""
-    loop, opened = asyncio.get_running_loop(), []
 
     def open_books() -> Any:
         ledger = Ledger(folder / f"{run}.db")
-        opened.append((IntakeOnly(ledger, work_s), ledger))
-        return opened[0]
+        return IntakeOnly(ledger, work_s), ledger
 
-    failures: list[BaseException] = []
-    books = Books(OnThread(open_books), failures.append)
-    await books.open()
-    lobby = Lobby()
-    listener = Listener(Door("bench", "127.0.0.1", 0, Limits(connections_per_peer_max=1_000)), books, lobby)
-    port = await listener.open()
-    began = time.process_time()
-    pipe.send(Told(port, connections, messages, run))
-    seconds, times = await loop.run_in_executor(None, pipe.recv)
-    cpu_us = 1e6 * (time.process_time() - began) / messages
-    commits = opened[0][1].head[0]
-    await listener.close()
-    await books.close()
-    assert not failures, failures
+    place = InProcess(open_books)
+    began = processor_s()
+    try:
+        seconds, times, commits, done = asyncio.run(heard(pipe, place, Told(0, connections, messages, run)))
+    finally:
+        place.end()
+    cpu_us = 1e6 * (processor_s() - began) / messages
     times.sort()
     return Figures(
         messages / seconds, 1e3 * times[len(times) // 2], 1e3 * times[int(len(times) * 0.99)], 1e3 * times[-1],
-        commits, opened[0][0].worked, cpu_us,
+        commits, done, cpu_us,
     )  # fmt: skip
 
 
-def profiled(pipe: Pipe, folder: Path, connections: int, messages: int) -> None:
-    """Print where the loop's thread and the books' thread spend their time."""
-    theirs = cProfile.Profile()
-    run_books = Books._run
+def processor_s() -> float:
+    """Return the processor time of this process and of the children that have ended."""
+    took = os.times()
+    return took.user + took.system + took.children_user + took.children_system
 
-    def run(self: Books) -> None:
-        theirs.runcall(run_books, self)
 
-    Books._run = run  # type: ignore[method-assign]
-    ours = cProfile.Profile()
-    ours.enable()
-    figures = asyncio.run(one_round(pipe, folder, connections, messages, 0.0, "profile"))
-    ours.disable()
-    Books._run = run_books  # type: ignore[method-assign]
-    print(f"{figures.rate:,.0f} messages/s under the profiler, {messages / figures.commits:.1f} messages a commit")
-    for name, profile in (("event loop", ours), ("books", theirs)):
-        print(f"\n== {name}")
-        pstats.Stats(profile, stream=sys.stdout).strip_dirs().sort_stats("tottime").print_stats(16)
+async def heard(pipe: Pipe, place: InProcess, told: Told) -> tuple[float, list[float], int, int]:
+    """Open a door to the books and let the senders run against it; return what they and the books say."""
+    failures: list[BaseException] = []
+    books = Books(place, failures.append)
+    await books.open()
+    listener = Listener(Door("bench", "127.0.0.1", 0, Limits(connections_per_peer_max=1_000)), books, Lobby())
+    pipe.send(told._replace(port=await listener.open()))
+    seconds, times = await asyncio.get_running_loop().run_in_executor(None, pipe.recv)
+    done = await books.ask(worked, {})
+    await listener.close()
+    await books.close()
+    assert not failures, failures
+    return seconds, times, books.commits, done
 
 
 def table(pipe: Pipe, folder: Path, connections: int, messages: int, rounds: int, work_s: float) -> None:
@@ -174,7 +167,7 @@ def table(pipe: Pipe, folder: Path, connections: int, messages: int, rounds: int
     found = []
     for n in range(rounds):
         run = f"C{connections}R{n}W{int(work_s * 1e4)}"
-        found.append(asyncio.run(one_round(pipe, folder, connections, messages, work_s, run)))
+        found.append(one_round(pipe, folder, connections, messages, work_s, run))
         for left in folder.glob(f"{run}.db*"):
             left.unlink()
     middle = [statistics.median(column) for column in zip(*found, strict=True)]
@@ -194,7 +187,6 @@ def main() -> None:
     ask.add_argument("--messages", type=int, default=0, help="in a round; chosen by connections if absent")
     ask.add_argument("--rounds", type=int, default=3)
     ask.add_argument("--draining", type=float, default=0.0, metavar="MS", help="processing that drains beside it")
-    ask.add_argument("--profile", type=int, default=0, metavar="CONNECTIONS")
     ask.add_argument("--folder", type=Path, help="where the ledgers are written; a temporary one if absent")
     asked = ask.parse_args()
     context = multiprocessing.get_context("spawn")
@@ -202,19 +194,13 @@ def main() -> None:
     process = context.Process(target=senders_process, args=(far,), daemon=True)
     process.start()
     with tempfile.TemporaryDirectory(dir=asked.folder) as folder:
-        if asked.profile:
-            profiled(pipe, Path(folder), asked.profile, asked.messages or 40_000)
-        else:
-            print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, message of {len(payload('R', 1))} bytes")
-            print(
-                "connections  messages/s      lowest..highest     p50 ms  p99 ms  max ms  in a commit  worked/s  cpu us"
-            )
-            for connections in asked.connections:
-                messages = asked.messages or {1: 5_000, 8: 20_000}.get(connections, 60_000)
-                table(pipe, Path(folder), connections, messages, asked.rounds, asked.draining / 1e3)
+        print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, message of {len(payload('R', 1))} bytes")
+        print("connections  messages/s      lowest..highest     p50 ms  p99 ms  max ms  in a commit  worked/s  cpu us")
+        for connections in asked.connections:
+            messages = asked.messages or {1: 5_000, 8: 20_000}.get(connections, 60_000)
+            table(pipe, Path(folder), connections, messages, asked.rounds, asked.draining / 1e3)
     pipe.send(None)
     process.join(5)
-    assert threading.active_count() <= 4
 
 
 if __name__ == "__main__":
