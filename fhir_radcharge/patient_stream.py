@@ -23,6 +23,7 @@ from fhir_radcharge.model import Place, Reported, Standing, TreatmentEvent
 
 # Patients that are read together: few questions for each, and little enough to stay in the processor's cache.
 BLOCK = 5
+MARKS = ",".join("?" * BLOCK)
 
 Row = tuple[Any, ...]
 
@@ -103,12 +104,13 @@ def books(connection: sqlite3.Connection, numbers: Iterable[int] | None = None) 
 def _block(connection: sqlite3.Connection, identities: Identities, numbers: Sequence[int]) -> list[PatientBook]:
     several = {number for number in numbers if len(identities.group(number)) > 1}
     found = _simple(connection, [number for number in numbers if number not in several])
-    marks = ",".join(map(str, found))
-    moved = connection.execute(f"select distinct patient from moved where patient in ({marks})")  # noqa: S608
+    them = _padded(found)
+    moved = connection.execute(f"select distinct patient from moved where patient in ({MARKS})", them)  # noqa: S608
     for number in (*several, *(number for (number,) in moved.fetchall())):
         found[number] = identified(asked(connection), identities, number)
     changed = connection.execute(
-        f"select distinct patient from identity where kind != 'merge' and patient in ({marks})"  # noqa: S608
+        f"select distinct patient from identity where kind != 'merge' and patient in ({MARKS})",  # noqa: S608
+        them,
     )
     for (number,) in changed.fetchall():
         found[number].visits = visits = identities.visits((number,))
@@ -118,10 +120,10 @@ def _block(connection: sqlite3.Connection, identities: Identities, numbers: Sequ
 
 def _simple(connection: sqlite3.Connection, numbers: Sequence[int]) -> dict[int, PatientBook]:
     """Read patients of one record each, as if nothing of theirs had moved."""
-    marks = ",".join(map(str, numbers))  # whole numbers of our own, never a text from outside
+    them = _padded(numbers)
 
     def rows(sql: str, order: str = "patient") -> Iterator[Row]:
-        return connection.execute(f"{sql} in ({marks}) order by {order}")
+        return connection.execute(f"{sql} in ({MARKS}) order by {order}", them)
 
     found: dict[int, PatientBook] = {number: _ReadBook(number, key) for number, key in rows(
         "select number, key from patient where number", "number")}  # fmt: skip
@@ -138,6 +140,12 @@ def _simple(connection: sqlite3.Connection, numbers: Sequence[int]) -> dict[int,
     for patient, day in rows("select patient, day from wake where patient"):
         found[patient].wake = day
     return found
+
+
+def _padded(numbers: Iterable[int]) -> tuple[int | None, ...]:
+    """Return the numbers of a block as parameters, always as many, so that each question is prepared once."""
+    told = tuple(numbers)
+    return (*told, *[None] * (BLOCK - len(told)))
 
 
 def _hear(found: dict[int, PatientBook], rows: Iterable[Row]) -> None:

@@ -45,6 +45,8 @@ class SiteEdits:
 
     def lacks_charge_code(self, charge: Charge) -> bool:
         """Return whether a destination of the line's bill needs a charge code that its charge master lacks."""
+        if not self._needing:
+            return False
         master = self._site.on(charge.day).chargemaster
         return any(
             charge.bill in destination.bills

@@ -70,29 +70,27 @@ class _Watched(Table):
 class _Memory(dict[Any, Any]):
     """What a rulebook remembers, and of which of it the ear must be told again when it is remembered.
 
-    What is remembered is first looked for and then set: in between the ear hears that computation alone.
+    What is remembered is first looked for and then set: in between the ear hears that computation alone. Each value
+    is kept with whether the draft answers otherwise in it, so that a key is looked up once.
     """
 
     def __init__(self, ear: Ear) -> None:
         super().__init__()
         self._ear = ear
-        self._differing: set[Any] = set()
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Return what is remembered; the ear hears what it would have heard."""
-        found = super().get(key)
-        if found is None:
+        kept = _kept(self, key)
+        if kept is None:
             self._ear.aside[key] = self._ear.aside.get(key, False) or self._ear.differs
             self._ear.differs = False
             return default
-        if key in self._differing:
+        if kept[1]:
             self._ear.differs = True
-        return found
+        return kept[0]
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        super().__setitem__(key, value)
-        if self._ear.differs:
-            self._differing.add(key)
+        super().__setitem__(key, (value, self._ear.differs))
         self._ear.differs |= self._ear.aside.pop(key, False)
 
     def setdefault(self, key: Any, default: Any = None) -> Any:
@@ -100,10 +98,8 @@ class _Memory(dict[Any, Any]):
         self[key] = default
         return default
 
-    def clear(self) -> None:
-        """Forget everything."""
-        super().clear()
-        self._differing.clear()
+
+_kept = dict.get
 
 
 def watched(rulebook: Rulebook, draft: Rulebook) -> tuple[Rulebook, Ear] | None:

@@ -14,7 +14,6 @@ from datetime import date
 from typing import Any, Literal, NamedTuple
 
 from fhir_radcharge.model import Charge, Due
-from fhir_radcharge.reconcile import line_key
 from fhir_radcharge.rules.rulebook import Rulebook
 
 Effect = Literal["added", "dropped", "changed", "held", "released"]
@@ -53,7 +52,8 @@ def changes(before: Due, after: Due, changed_rows: frozenset[Step]) -> list[Chan
     left, right = _without_same(before.charges, after.charges)
     if not left and not right:
         return []
-    raised = {name: flag.reason for flag in after.flags if flag not in set(before.flags) for name in flag.events}
+    known = set(before.flags)
+    raised = {name: flag.reason for flag in after.flags if flag not in known for name in flag.events}
     found: list[Change] = []
     for alike in _LIKENESSES:
         pairs, left, right = _paired(left, right, alike)
@@ -82,12 +82,12 @@ def _rows(rulebook: Rulebook) -> Iterator[tuple[Step, Any]]:
 
 
 def _whole(charge: Charge) -> Any:
-    # All that makes it a line, with its units and hold: a slice, because this is hot.
+    # What makes it a line, with its units and hold: slices here and below, because this is hot.
     return charge[:11]
 
 
 def _line(charge: Charge) -> Any:
-    return line_key(charge)
+    return (*charge[:6], *charge[7:10])
 
 
 def _unit(charge: Charge) -> Any:

@@ -6,6 +6,7 @@ that are only read: what is shown here is what is sent then, posting by posting.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -182,8 +183,9 @@ class _Foresight:
         pending = set()
         if made.said and not answers.failed_before and not self._is_settled(book, self._base, answers.before):
             pending = {one.line.id for one in self._plan(book, self._base, answers.before).said}
+        states = self._states(book, made.said)
         for one in made.said:
-            yield self._foreseen(book, one, one.line.id in pending)
+            yield self._foreseen(book, one, states, one.line.id in pending)
         for key, item in made.items.items():
             if item.category == "unsendable" and key not in book.items:
                 yield Unsendable(book.number, item.destination, item.reason, item.note)
@@ -219,24 +221,30 @@ class _Foresight:
         self._parsed[id(side)].trim()
         return made
 
-    def _foreseen(self, book: PatientBook, one: Said, pending: bool) -> Foreseen:
+    def _foreseen(self, book: PatientBook, one: Said, states: dict[int, int], pending: bool) -> Foreseen:
         line, charge = one.line, one.charge
         return Foreseen(
             line.patient, line.id, line.kind, line.destination, line.line_key, charge.bill, charge.course, charge.code,
             "-".join(charge.modifiers), charge.day, line.units, line.credits, one.cause,
-            self._state(book, line.credits), pending,
+            _stands_as(book, line.credits, states), pending,
         )  # fmt: skip
 
-    def _state(self, book: PatientBook, credited: str | None) -> str:
-        if credited is None:
-            return ""
-        old = book.lines.get(credited)
-        if old is None:
-            return "foreseen"
-        if old.send is None:
-            return old.mode
-        rows = self._books.read("select state from outbox where seq = ?", (old.send,))
-        return STATES[rows[0][0] if rows else None]
+    def _states(self, book: PatientBook, said: Sequence[Said]) -> dict[int, int]:
+        """Return the states of the sends of the charges that are taken back, without those that were accepted."""
+        old = [book.lines[one.line.credits] for one in said if one.line.credits in book.lines]
+        sends = json.dumps([line.send for line in old if line.send is not None])
+        return dict(self._books.read("select seq, state from outbox where seq in (select value from json_each(?))",
+                                     (sends,)))  # fmt: skip
+
+
+def _stands_as(book: PatientBook, credited: str | None, states: dict[int, int]) -> str:
+    """Return what became of the charge that a posting takes back, in one word."""
+    if credited is None:
+        return ""
+    old = book.lines.get(credited)
+    if old is None:
+        return "foreseen"
+    return old.mode if old.send is None else STATES[states.get(old.send)]
 
 
 def _due(
