@@ -9,7 +9,7 @@ from typing import Any
 
 from fhir_radcharge.errors import TableError, did_you_mean
 from fhir_radcharge.profiles.sender import SenderFile
-from fhir_radcharge.profiles.words import check_values, sources, states
+from fhir_radcharge.profiles.words import check_charset, check_states, check_values, sources, states
 from fhir_radcharge.tables.strict_yaml import Row, line_of, parse, typed, validated
 from fhir_radcharge.wire.facts import FACTS_OF, NAMES, meaning
 from fhir_radcharge.wire.paths import Parts, all_of, captured, first_of, keyed, parts_of, present
@@ -75,7 +75,7 @@ class _Compiler:
             "digest": digest,
             "application": profile.match.application,
             "facility": profile.match.facility,
-            "charset": profile.charset,
+            "charset": self._charset(),
             "control_ids": profile.control_ids,
             "answers": profile.answers,
             "foreign_codes": profile.foreign_codes,
@@ -183,6 +183,14 @@ class _Compiler:
         if name and not any(name in names_in(text.like) for text in self.profile.texts):
             raise ValueError(f"'{path}' is captured by no text; add a template under `texts`")
         return path
+
+    def _charset(self) -> str | None:
+        if self.profile.charset is not None:
+            try:
+                check_charset(self.profile.charset)
+            except ValueError as error:
+                self._say(self._line("charset"), str(error))
+        return self.profile.charset
 
     def _zone(self) -> Any:
         try:
@@ -301,6 +309,7 @@ class _Compiler:
                         raise ValueError(f"'{name}' is no fact")
                     check_values(name, [value])
                 stated = tuple(states(row) for row in declared.states)
+                check_states(stated)
             except (ValueError, AttributeError) as error:
                 self._say(self._line("activities", code), str(error))
                 continue

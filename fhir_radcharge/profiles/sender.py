@@ -9,7 +9,7 @@ from pydantic import Field
 
 from fhir_radcharge.model import Kind
 from fhir_radcharge.tables.strict_yaml import Code, Strict
-from fhir_radcharge.wire.sender import Direction, ForeignCodes
+from fhir_radcharge.wire.sender import BookedType, Direction, ForeignCodes
 
 
 class MatchRow(Strict):
@@ -143,7 +143,7 @@ class SenderFile(Strict):
     answers: Literal["as_asked", "original"]
     zone: str
     foreign_codes: ForeignCodes
-    books: tuple[str, ...]
+    books: tuple[BookedType, ...]
     requires: tuple[Literal["diagnosis", "rendering_npi", "ordering_npi", "authorization"], ...]
     message: MessageRow
     line: LineRow

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from fhir_radcharge.errors import did_you_mean
 from fhir_radcharge.profiles.sender import StatesRow
+from fhir_radcharge.wire.charset import CHARSETS, is_known
 from fhir_radcharge.wire.facts import COUNTS, FLAGS, VOCABULARY
 from fhir_radcharge.wire.paths import captured, keyed
 from fhir_radcharge.wire.sender import Fact, FactSources, States
@@ -39,6 +41,24 @@ def states(row: StatesRow) -> States:
     if row.level is not None and row.complexity is None:
         return States(row.from_, row.to, "level", row.level)
     raise ValueError("a row of `states` has either `complexity` or `level`")
+
+
+def check_states(rows: Sequence[States]) -> None:
+    """Raise ValueError unless at most one row speaks on each day."""
+    for number, row in enumerate(rows):
+        if row.last is not None and row.last < row.first:
+            raise ValueError(f"the row of `states` from {row.first} ends before it begins; swap the dates")
+        for other in rows[:number]:
+            first, last = (row, other) if row.first < other.first else (other, row)
+            if first.last is None or last.first <= first.last:
+                raise ValueError(f"two rows of `states` speak on {last.first}; end the one from {first.first} before")
+
+
+def check_charset(name: str) -> None:
+    """Raise ValueError for a character set in which nothing can be read."""
+    if not is_known(name):
+        near = did_you_mean(name.upper(), CHARSETS)
+        raise ValueError(f"charset '{name}' is none that is read here{near or '; write one such as UTF-8 or 8859/1'}")
 
 
 def check_values(name: str, values: Iterable[Any]) -> None:

@@ -14,6 +14,7 @@ from fhir_radcharge.profiles.words import check_values
 from fhir_radcharge.rules.catalogue import Catalogue
 from fhir_radcharge.site import Site, contents
 from fhir_radcharge.tables.policy import load_sources
+from fhir_radcharge.tables.sender_words import class_problems, type_problems
 from fhir_radcharge.tables.strict_yaml import Row, line_of, load, typed
 from fhir_radcharge.wire.facts import FACTS_OF
 
@@ -53,6 +54,7 @@ def site_problems(site: Site, mappings: Path) -> list[str]:
         passes = data["foreign_codes"] == "pass"
         for code, row in data["activities"].items():
             found += _activity(name, row, data["activities"].lines[code], None if passes else site.rulebook.catalogue)
+        found += type_problems(name, data)
     return [*found, *_fhir_tables(mappings), *_fhir_senders(site, mappings)]
 
 
@@ -201,6 +203,7 @@ def _fhir_senders(site: Site, mappings: Path) -> Iterator[str]:
                 yield f"{name}:{line_of(system)}: '{system}' is no system; write its whole URI"
         for key in ("event_id", "course", "plan", "location"):
             yield from _identifiers(f"{name}:{data.lines.get(key, 1)}: {key}", data.get(key) or ())
+        yield from class_problems(name, data)
 
 
 def _identifiers(place: str, entries: Iterable[str]) -> Iterator[str]:

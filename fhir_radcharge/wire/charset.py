@@ -19,6 +19,11 @@ _CODECS = {
     "ISOIR13": "iso2022_jp_ext", "ISOIR14": "iso2022_jp_ext", "ISOIR87": "iso2022_jp_ext",
     "ISOIR159": "iso2022_jp_ext", "JAS2020": "iso2022_jp_ext", "JISX0202": "iso2022_jp_ext",
 }  # fmt: skip
+# How the commonest of them are spelled, for whoever has to name one.
+CHARSETS = (
+    "ASCII", *(f"8859/{part}" for part in (*range(1, 12), 13, 14, 15, 16)), "UTF-8", "UNICODE UTF-8", "LATIN-1",
+    "WINDOWS-1252", "BIG5", "GB 18030-2000", "KS X 1001", "ISO IR87", "ISO IR159",
+)  # fmt: skip
 _WIDE = ("UTF16", "UTF32", "UCS2", "UCS4")
 _STATEFUL = frozenset({"iso2022_jp_ext"})
 _SPELLED = re.compile(r"[A-Za-z0-9 ./_()-]*")

@@ -13,6 +13,8 @@ from fhir_radcharge.wire.facts import Convert
 from fhir_radcharge.wire.paths import Read, Scope, leaf
 from fhir_radcharge.wire.times import Zone
 
+# The types that may have FT1. A listener takes DFT alone; the others are read from archives.
+BookedType = Literal["DFT", "ORM", "OMD", "OMG", "OMI", "OML", "OMN", "OMP", "OMS", "ORU", "RDE", "RDS"]
 Direction = Literal["charge", "credit", "held", "ignored"]
 ForeignCodes = Literal["hold", "pass", "drop"]
 Like = Callable[[str], dict[str, str] | None]
