@@ -163,4 +163,65 @@ def test_a_message_that_raises_many_items_is_told_by_some_and_a_number(tmp_path:
     every = json.loads(desk.run("queue", "list", "--category", "unreadable", "--json").output)
 
     assert (len(every), sum("NOTHING" in line for line in told), told[-1][:8]) == (40, 5, "40 items")
-    assert ", and 35 more of message #1 (all with --json)" in " ".join(told)
+    assert ", and 35 more of message #1 (all with --json; all at once: `queue dismiss --message 1`)" in " ".join(told)
+
+
+def of_one_message(folder: Path, lines: int) -> Desk:
+    """A message of which no line can be read, and another one beside it."""
+    head = ["MSH|^~\\&|PLAIN|LAKESIDE|RADCHARGE|LAKESIDE|20260302||DFT^P03|{}|P|2.5.1", "PID|1||TEST-0001||A^B", "PV1|1|O|RADONC", "IN1|1|MCARE"]
+    desk = Desk(folder)
+    for name, count in (("ONE", lines), ("TWO", 1)):
+        said = [*head, *(f"FT1|{n}|N{n}||20260302||CG|NOTHING|||1" for n in range(1, count + 1)), ""]
+        desk.hear_all("\r".join(said).format(name).encode())
+    return desk.close()
+
+
+@pytest.mark.parametrize("name", ["1", "#1", "ONE"])
+def test_the_items_of_a_message_are_dismissed_together_each_with_its_record(tmp_path: Path, name: str) -> None:
+    desk = of_one_message(tmp_path, 40)
+    keys = {str(key) for (key,) in desk.rows("select key from open_item where message = 1")}
+
+    result = desk.run("queue", "dismiss", "--message", name, "--by", "ada", "--why", "a test of the vendor")
+
+    said = desk.rows("select subject, by, why from decision where kind = 'dismiss' order by number")
+    assert (0, "message #1: 40 items dismissed\n") == (result.exit_code, result.output), result.exception
+    assert {(key, "ada", "a test of the vendor") for key in keys} == set(said)
+    assert (len(said), [(2,)]) == (40, desk.rows("select message from open_item"))
+    shown = desk.run("queue", "show", sorted(keys)[0]).output
+    assert re.search(r"dismiss   \S+ \S+ \S+ by ada: a test of the vendor\n", shown)
+
+
+def test_a_message_is_dismissed_as_json_too(tmp_path: Path) -> None:
+    desk = of_one_message(tmp_path, 3)
+
+    result = desk.run("queue", "dismiss", "--message", "1", "--by", "ada", "--why", "seen", "--json")
+
+    assert {"message": 1, "dismissed": 3} == {name: len(value) if name == "dismissed" else value
+                                             for name, value in json.loads(result.output).items()}  # fmt: skip
+
+
+def test_a_message_without_items_is_not_dismissed_and_a_key_or_a_message_is_named(base: Desk, tmp_path: Path) -> None:
+    desk = copied(base, tmp_path)
+    decisions = desk.one("select count(*) from decision")
+    (quiet,) = desk.rows("select number from message where number not in (select message from open_item) limit 1")
+    results = [
+        desk.run("queue", "dismiss", "--message", str(quiet[0]), "--why", "x"),
+        desk.run("queue", "dismiss", "--message", "NOSUCH", "--why", "x"),
+        desk.run("queue", "dismiss", "--why", "x"),
+        desk.run("queue", "dismiss", item(desk, "notice"), "--message", "1", "--why", "x"),
+    ]
+
+    assert ["UnsafeError", "NotFoundError", "SystemExit", "SystemExit"] == [
+        type(result.exception).__name__ for result in results
+    ]
+    assert decisions == desk.one("select count(*) from decision")
+
+
+def test_what_a_message_did_to_a_course_is_not_dismissed_with_it(base: Desk, tmp_path: Path) -> None:
+    desk = copied(base, tmp_path)
+    holds = desk.rows("select key from open_item where category in ('hold', 'flag', 'refused') order by key")
+    for (number,) in desk.rows("select distinct message from open_item where category = 'notice'"):
+        desk.run("queue", "dismiss", "--message", str(number), "--by", "ada", "--why", "seen")
+
+    assert [] == desk.rows("select key from open_item where category = 'notice'")
+    assert holds == desk.rows("select key from open_item where category in ('hold', 'flag', 'refused') order by key")

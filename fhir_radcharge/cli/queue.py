@@ -15,6 +15,9 @@ import click
 from fhir_radcharge.cli.deciding import decide, who_and_why
 from fhir_radcharge.cli.explain import opened
 from fhir_radcharge.cli.shared import config_option, found_config, json_option, say_json, utc_now
+from fhir_radcharge.control import act
+from fhir_radcharge.counted import counted
+from fhir_radcharge.explain import found
 from fhir_radcharge.explain.words import item_words, listed, time_words
 from fhir_radcharge.ledger import queries
 from fhir_radcharge.model import MISSABLE
@@ -133,9 +136,31 @@ def _plain(name: str, help_: str, said: str) -> None:
         decide(config_path or ctx.obj, name.replace("-", "_"), args, f"{key}: {said}", as_json)
 
 
-_plain(
-    "dismiss", "Say that nothing more will be done about an item.", "dismissed; it opens again if what is due changes"
-)
+@queue.command()
+@click.argument("key", required=False)
+@click.option("--message", help="Instead of KEY: every open item of this message, by its number or control id.")
+@who_and_why
+@click.pass_context
+def dismiss(
+    ctx: click.Context, key: str | None, message: str | None, by: str, why: str, config_path: Path | None, as_json: bool
+) -> None:
+    """Say that nothing more will be done about an item, or about all that one message raised."""
+    if (key is None) == (message is None):
+        raise click.UsageError("name the KEY of an item, or a --message")
+    path = config_path or ctx.obj
+    if message is None:
+        said = f"{key}: dismissed; it opens again if what is due changes"
+        decide(path, "dismiss", {"key": key, "by": by, "why": why}, said, as_json)
+        return
+    with opened(found_config(path)) as books:
+        number = int(found(books, message, kind="message").name)
+    result = act(found_config(path), "dismiss_message", {"message": number, "by": by, "why": why})
+    if as_json:
+        say_json(result)
+    else:
+        click.echo(f"message #{number}: {counted(len(result['dismissed']), 'item')} dismissed")
+
+
 _plain("arrived", "Say that an unanswered message arrived.", "arrived; its course goes on")
 _plain("resend", "Say an unanswered message again, in the same bytes.", "it will be sent again, in the same bytes")
 _plain("not-arrived", "Say that an unanswered message never arrived.", "never arrived; what is due is said anew")
@@ -177,7 +202,7 @@ def _say(rows: list[Row]) -> None:
             click.echo(f"  {row['key']}  {row['age']:>6}  {_where(row)}{row.get('more', '')}")
     counts = Counter(row["owner"] for row in rows)
     owners = listed([f"{count} for {name}" for name, count in counts.most_common()])
-    click.echo(f"{len(rows)} {'item' if len(rows) == 1 else 'items'}: {owners}")
+    click.echo(f"{counted(len(rows), 'item')}: {owners}")
 
 
 def _folded(items: list[Row]) -> Iterator[Row]:
@@ -189,9 +214,14 @@ def _folded(items: list[Row]) -> Iterator[Row]:
         many = of_message[number] - OF_A_MESSAGE if number and not row["course"] else 0
         shown[number] += many > 0
         if many > 0 and shown[number] == OF_A_MESSAGE:
-            yield {**row, "more": f", and {many:,} more of message #{number} (all with --json)"}
+            yield {**row, "more": _more(many, number)}
         elif many <= 0 or shown[number] < OF_A_MESSAGE:
             yield row
+
+
+def _more(many: int, number: int) -> str:
+    every = f"all with --json; all at once: `queue dismiss --message {number}`"
+    return f", and {many:,} more of message #{number} ({every})"
 
 
 def _said(decision: Row) -> str:

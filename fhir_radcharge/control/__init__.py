@@ -26,6 +26,7 @@ Verb = Callable[[Engine, Mapping[str, Any]], Any]
 VERBS: Mapping[str, Verb] = {
     "release": items.release,
     "dismiss": items.dismiss,
+    "dismiss_message": items.dismiss_message,
     "arrived": items.arrived,
     "resend": items.resend,
     "not_arrived": items.not_arrived,

@@ -44,6 +44,12 @@ def dismiss(engine: Engine, args: Args) -> dict[str, Any]:
     return {"dismissed": args["key"]}
 
 
+def dismiss_message(engine: Engine, args: Args) -> dict[str, Any]:
+    """Say that nothing more will be done about any open item of a message, which is given by its number."""
+    number = int(args["message"])
+    return {"message": number, "dismissed": engine.decisions.dismiss_message(number, args["by"], args["why"])}
+
+
 def arrived(engine: Engine, args: Args) -> dict[str, Any]:
     """Say that an unanswered message arrived."""
     engine.decisions.arrived(args["key"], args["by"], args["why"])

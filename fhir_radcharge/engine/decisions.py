@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from fhir_radcharge.engine.accounts import account_of
 from fhir_radcharge.engine.activation import scope_text
 from fhir_radcharge.engine.brake import flood_item
-from fhir_radcharge.engine.items import Item, clear, hold, open_item
+from fhir_radcharge.engine.items import Item, clear, hold, items_of, open_item
 from fhir_radcharge.engine.patients import Patients
 from fhir_radcharge.engine.reading import Reader, tell
 from fhir_radcharge.engine.rooms import Rooms, label
@@ -92,6 +92,19 @@ class Decisions:
                 hold(self._ledger, [kept], at)
                 self._patients.book(item.patient).items[key] = kept
                 self._touch(item.patient)
+
+    def dismiss_message(self, number: int, by: str, why: str) -> list[str]:
+        """Dismiss every open item of a message, each with its own record; return their names.
+
+        What the message did to a course (a hold, a flag, a refusal) is decided by itself.
+        """
+        with self._ledger.transaction():
+            keys = [i.key for i in items_of(self._ledger, "message", number) if i.category in MESSAGE_ITEMS]
+            if not keys:
+                raise UnsafeError(f"message #{number} has no open item of its own; see `queue`")
+            for key in keys:
+                self.dismiss(key, by, why)
+            return keys
 
     def arrived(self, key: str, by: str, why: str) -> None:
         """Say that an unanswered message arrived."""
