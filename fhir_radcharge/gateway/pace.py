@@ -27,7 +27,7 @@ class Pace(NamedTuple):
     together_s: float = 0.001
     quiet_s: float = 0.25
     quiet_slice_s: float = 0.025
-    answering_slice_s: float = 0.012
+    answering_slice_s: float = 0.016
     messages_max: int = 500
     ahead: int = 16
     poll_s: float = 1.0

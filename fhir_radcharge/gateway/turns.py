@@ -107,8 +107,9 @@ class Turns:
 
     def _gather(self) -> Batch:
         batch, taken = Batch(), 0
-        if self._crowded:
+        if self._crowded and not self._backlog:
             # Many speak at once: one commit for all who do within this while costs each of them less than a turn.
+            # With a backlog they come together during its slices.
             sleep(self._pace.together_s)
         try:
             item = self._inbox.get(timeout=self._patience())
@@ -194,16 +195,16 @@ class Turns:
         self._hungry.clear()
 
     def _work(self) -> None:
-        began = monotonic()
         with self._ledger.transaction():
             self._settle_in()
+            began = monotonic()
             done = self._engine.work(self._slices.messages, self._slices.size)
+            self._slices.took(monotonic() - began, done)
             if done:
                 self._hungry.update(self._free)
             sends = self._next_sends()
         self._committed()
         self._backlog = done > 0
-        self._slices.took(monotonic() - began, done)
         self._settled_and_given(sends)
         self._hand_back([], [], sends)
 
