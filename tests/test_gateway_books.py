@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from gateway_peers import Till, books_of, message, run, until
 from fhir_radcharge.engine import Heard
 from fhir_radcharge.errors import LedgerError
 from fhir_radcharge.gateway.books import Books
+from fhir_radcharge.gateway.logs import JsonLines
 from fhir_radcharge.gateway.on_thread import OnThread
 from fhir_radcharge.gateway.pace import Pace, Slices
 
@@ -141,10 +143,10 @@ def test_a_verb_hears_of_a_storage_failure() -> None:
     run(story())
 
 
-def test_our_own_bug_is_reported_with_its_reason() -> None:
+def test_our_own_bug_is_reported_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Till):
         def receive(self, heard: Sequence[Heard]) -> list[bytes | None]:
-            raise ZeroDivisionError
+            raise ZeroDivisionError("of TESTER^IVA")
 
     async def story() -> None:
         till, failures = Broken(), []
@@ -154,6 +156,10 @@ def test_our_own_bug_is_reported_with_its_reason() -> None:
         await until(lambda: bool(failures))
         await books.close()
 
+        (record,) = [one for one in caplog.records if one.msg == "books_defect"]
+        line = json.loads(JsonLines().format(record))
+        assert (line["exception"], line["place"].split(":")[0]) == ("ZeroDivisionError", "test_gateway_books.py")
+        assert "IVA" not in JsonLines().format(record)
         assert [type(error) for error in failures] == [ZeroDivisionError]
         assert till.closed
 

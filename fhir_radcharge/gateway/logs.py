@@ -40,6 +40,10 @@ class EventLog:
         """Log what somebody has to look at."""
         self._logger.error(event, extra={"values": values})
 
+    def defect(self, event: str, error: BaseException, **values: Plain) -> None:
+        """Log our own bug with its kind and place; its words may quote a message."""
+        self._logger.error(event, exc_info=error, extra={"values": values})
+
 
 log = EventLog()
 

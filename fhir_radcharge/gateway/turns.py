@@ -63,6 +63,7 @@ def keep_books(open_books: OpenBooks, pace: Pace, inbox: Inbox, tell: Tell) -> N
         while turns.turn():
             pass
     except BaseException as error:  # noqa: BLE001  our bug: the process ends, but with its reason
+        log.defect("books_defect", error)
         tell(Broken(error))
     finally:
         ledger.close()
