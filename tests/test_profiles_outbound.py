@@ -70,6 +70,7 @@ on_ambiguous: hold
 answers: {{accepted: [AA], refused: [AE], not_taken: [AR]}}
 needs_charge_code: true
 per_message: many
+refuses: messages
 credit: {credit}
 types: {types.get(credit, "{charge: CG, credit: CD}")}
 delimiters: "|^~\\\\&"

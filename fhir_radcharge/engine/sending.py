@@ -15,6 +15,9 @@ from fhir_radcharge.engine.state import ASKED, OUT, READY, WAITING, cursor, is_p
 from fhir_radcharge.engine.work import unblock
 from fhir_radcharge.ledger import Ledger
 
+IN_PART = "in_part"
+"""How an attempt ended whose message was taken but for the lines that its answer names."""
+
 
 class Waiting(NamedTuple):
     """One row of the outbox."""
@@ -92,6 +95,8 @@ class Sending:
                     kind = "late"
                 else:
                     del rows[outcome.seq]
+                    if kind == "refused" and self._refused_of(row, outcome):
+                        kind = IN_PART
                     if kind == "accepted":
                         done.append((outcome.seq,))
                     else:
@@ -123,18 +128,32 @@ class Sending:
             return
         self._declined.ended([row.seq], at)
         if outcome.kind == "refused":
-            self.refuse(row, outcome.code, at)
+            self.refuse(row, outcome.code, at, self._refused_of(row, outcome))
         elif declared is not None and declared.on_ambiguous == "resend":
             self._ledger.write("update outbox set state = ? where seq = ?", (READY, row.seq))
         else:
             self._ask(row, declared.on_ambiguous if declared is not None else "hold", at)
 
-    def refuse(self, row: Waiting, code: str, at: str) -> None:
-        """Let postings never have happened, withdraw the credits that wait for them, and ask a person."""
-        book = self.strike(row)
+    def _refused_of(self, row: Waiting, outcome: Outcome) -> frozenset[str]:
+        """Return the postings that a refusal names, where its destination takes the others; none: it is about all."""
+        refused_lines = getattr(self._site.destinations.get(row.destination), "refused_lines", None)
+        numbers = refused_lines(outcome.raw) if refused_lines is not None else frozenset()
+        if not numbers:
+            return frozenset()
+        told = [line.id for line in self._patients.book(row.patient).lines.values() if line.send == row.seq]
+        if max(numbers) > len(told) or len(numbers) == len(told):
+            return frozenset()
+        return frozenset(told[number - 1] for number in numbers)
+
+    def refuse(self, row: Waiting, code: str, at: str, only: Collection[str] = ()) -> None:
+        """Let postings never have happened, withdraw the credits that wait for them, and ask a person.
+
+        `only` are those that were refused, where the others of the message were taken.
+        """
+        book = self.strike(row, only)
         items = []
         for line in book.lines.values():
-            if line.send == row.seq:
+            if line.send == row.seq and (not only or line.id in only):
                 key = item_key(
                     "refused",
                     row.destination,
@@ -161,8 +180,9 @@ class Sending:
         self._open(book, items, at)
         self._block(row)
 
-    def strike(self, row: Waiting) -> PatientBook:
-        """Take a message out of the outbox and what it says out of what stands; touch its patient."""
+    def strike(self, row: Waiting, only: Collection[str] = ()) -> PatientBook:
+        """Take a message out of the outbox and what it says, or `only` some of it, out of what stands; touch its
+        patient."""
         book = self._patients.book(row.patient)
         struck: list[str] = []
         messages = [row.seq]
@@ -171,6 +191,8 @@ class Sending:
             if seq != row.seq:
                 self._withdrawn(seq)
             told = [line.id for line in book.lines.values() if line.send == seq]
+            if only and seq == row.seq:
+                told = [name for name in told if name in only]
             struck += told
             for line in book.lines.values():
                 # It names a charge that never happened, and waited for it, so its message was never said.

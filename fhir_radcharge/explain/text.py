@@ -13,6 +13,7 @@ _INDENT = 12
 _ANSWERS = {
     "accepted": "accepted",
     "refused": "refused: it never happened",
+    "in_part": "taken but for the lines that the answer names",
     "not_taken": "not taken; the same bytes again",
     "silent": "no answer",
     "late": "an answer that came too late",

@@ -24,7 +24,8 @@ _PROMISES: tuple[tuple[str, str], ...] = (
         "a credit was tried although its charge was never accepted",
         """select c.id from posting c join posting p on p.id = c.credits
             where p.mode = 'live' and exists (select 1 from attempt a where a.send = c.send)
-              and not exists (select 1 from answer a where a.send = p.send and a.kind in ('accepted', 'arrived'))""",
+              and not exists (select 1 from answer a where a.send = p.send
+                              and a.kind in ('accepted', 'in_part', 'arrived'))""",
     ),
     (
         "a posting carries a message or an outbound message that is not there",
@@ -46,12 +47,13 @@ _PROMISES: tuple[tuple[str, str], ...] = (
         """select control_id from send s
             where not exists (select 1 from outbox o where o.seq = s.number)
               and not exists (select 1 from answer a where a.send = s.number
-                              and a.kind in ('accepted', 'arrived', 'refused', 'not_arrived', 'withdrawn'))""",
+                              and a.kind in ('accepted', 'in_part', 'arrived', 'refused', 'not_arrived',
+                                             'withdrawn'))""",
     ),
     (
         "an answer is kept for an attempt that is not there",
         """select a.number from answer a
-            where a.kind in ('accepted', 'refused', 'not_taken', 'silent')
+            where a.kind in ('accepted', 'in_part', 'refused', 'not_taken', 'silent')
               and not exists (select 1 from attempt t where t.send = a.send and t.attempt = a.attempt)""",
     ),
     (

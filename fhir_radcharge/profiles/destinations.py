@@ -67,6 +67,7 @@ class _Destination(Strict):
     answers: _Answers
     needs_charge_code: bool
     per_message: Literal["one", "many"]
+    refuses: Literal["messages", "lines"] | None = None
     credit: CreditStyle
     types: _Types
     delimiters: str = Field(min_length=5, max_length=6)
@@ -107,6 +108,7 @@ def destination_from(data: Any, name: str, digest: str) -> Destination:
         not_taken=profile.answers.not_taken,
         needs_charge_code=profile.needs_charge_code,
         per_message=profile.per_message,
+        refuses=profile.refuses or "messages",
         credit=profile.credit,
         charge_type=profile.types.charge,
         credit_type=profile.types.credit,
@@ -156,6 +158,12 @@ NO_QUERY = (
 """Why a destination over MLLP has no `query`; a FHIR server can be read."""
 
 
+_REFUSES = (
+    "many lines in a message need `refuses`: `messages` where a refused message leaves nothing behind, `lines` where"
+    " the receiver posts the lines that no ERR of its refusal names; ask who runs it"
+)
+
+
 def _problems(profile: _Destination, data: Row, name: str) -> list[str]:
     told: list[tuple[int, str]] = []
     line = data.lines
@@ -169,6 +177,10 @@ def _problems(profile: _Destination, data: Row, name: str) -> list[str]:
             told.append((line["segments"], f"{segment} cannot be copied; the segments are {known}"))
     if profile.on_ambiguous == "query":
         told.append((line["on_ambiguous"], NO_QUERY))
+    if profile.per_message == "many" and profile.refuses is None:
+        told.append((line["per_message"], _REFUSES))
+    if profile.per_message == "one" and profile.refuses is not None:
+        told.append((line["refuses"], "refuses is about messages of many lines; leave it out"))
     told += _field_problems(profile, data["fields"])
     told += _credit_problems(profile, line)
     return [f"{name}:{number}: {problem}" for number, problem in told]

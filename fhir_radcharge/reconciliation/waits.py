@@ -61,8 +61,9 @@ def lags(connection: sqlite3.Connection, first: date, last: date) -> list[Lag]:
     """Return the lag of every accepted charge with a date of service from first to last."""
     rows = connection.execute(
         "select p.destination, p.id, m.received_at, a.at from posting p join message m on m.number = p.message"
-        " join answer a on a.send = p.send and a.kind = 'accepted'"
-        " where p.kind = 'CHARGE' and p.mode = 'live' and p.day between ? and ? order by p.number",
+        " join answer a on a.send = p.send and a.kind in ('accepted', 'in_part')"
+        " where p.kind = 'CHARGE' and p.mode = 'live' and p.day between ? and ?"
+        " and not exists (select 1 from struck s where s.patient = p.patient and s.posting = p.id) order by p.number",
         (first.isoformat(), last.isoformat()),
     )
     return [Lag(where, name, max((_at(end) - _at(start)).total_seconds(), 0.0)) for where, name, start, end in rows]

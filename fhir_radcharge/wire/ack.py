@@ -16,6 +16,8 @@ Kind = Literal["accept", "error", "reject"]
 _CODES: dict[Kind, tuple[str, str]] = {"accept": ("AA", "CA"), "error": ("AE", "CE"), "reject": ("AR", "CR")}
 _ALL_CODES = frozenset(code for codes in _CODES.values() for code in codes)
 _ACCEPT_ACK = frozenset({"AL", "NE", "ER", "SU"})  # HL7 table 0155
+_FT1 = re.compile(r"FT1\[([1-9]\d{0,3})\](?:-|$)")
+_NO_ERRORS = frozenset({"W", "I"})
 _PLACE = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+)\])?(?:-(\d+)(?:\[(\d+)\])?(?:\.(\d+)(?:\.(\d+))?)?)?")
 _FRAMING = {0x0A: None, 0x0B: None, 0x0D: None, 0x1C: None}
 _CONDITIONS = {  # HL7 table 0357
@@ -144,6 +146,16 @@ def read_answer(raw: bytes) -> Answer:
         raise MessageError("MSA-1", "the code is not in HL7 table 0008", "let it answer AA, AE or AR", "103")
     errors = tuple(error for line in lines if line[0] == "ERR" for error in _errors(line, d))
     return Answer(code, er7.unescape(msa[2].strip(), d), er7.unescape(msa[3].strip(), d), errors)
+
+
+def refused_lines(raw: bytes) -> frozenset[int]:
+    """Return which FT1, counted from 1, an answer refuses by ERR; none where an error is about anything else."""
+    try:
+        errors = [error for error in read_answer(raw).errors if error.severity not in _NO_ERRORS]
+    except MessageError:
+        return frozenset()
+    found = [_FT1.match(error.place) for error in errors]
+    return frozenset(int(match[1]) for match in found if match) if all(found) else frozenset()
 
 
 @lru_cache(maxsize=512)

@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 from fhir_radcharge.chargemaster import Row
 from fhir_radcharge.model import Bill, Posting
+from fhir_radcharge.wire.ack import refused_lines
 from fhir_radcharge.wire.er7 import Delimiters, Message
 
 CreditStyle = Literal["cd_same_id", "cd_new_id", "cr", "negative_quantity", "credit_and_charge"]
@@ -45,7 +46,8 @@ class Destination:
     """One billing system as this site writes to it.
 
     `bills` are the bills it takes, `connections` how many it accepts at once, `on_ambiguous` what happens to a
-    message that was not answered, `needs_charge_code` whether a line without a charge code is held.
+    message that was not answered, `needs_charge_code` whether a line without a charge code is held, `refuses` whether
+    a refusal that names lines (ERR) leaves the other lines of its message taken.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Destination:
     not_taken: frozenset[str]
     needs_charge_code: bool
     per_message: Literal["one", "many"]
+    refuses: Literal["messages", "lines"]
     credit: CreditStyle
     charge_type: str
     credit_type: str
@@ -81,3 +84,7 @@ class Destination:
         if code in self.refused:
             return "refused"
         return "not_taken" if code in self.not_taken else None
+
+    def refused_lines(self, answer: bytes) -> frozenset[int]:
+        """Return which lines of a message, counted from 1, a refusal is about; none: about all of it."""
+        return refused_lines(answer) if self.refuses == "lines" else frozenset()
