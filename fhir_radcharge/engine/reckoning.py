@@ -104,6 +104,7 @@ class _Reckoning:
         self._refusals: set[str] = set()
         self._last: dict[tuple[str, str], str] = {}
         self._stopped: set[tuple[str, str]] = set()
+        self._payers: dict[str, str | None] | None = None
         self._refused = {key for key, item in book.items.items() if item.category in REFUSALS}
 
     def plan(self, modes: dict[str, str]) -> Plan:
@@ -234,7 +235,10 @@ class _Reckoning:
 
     def _payer_of(self, charge: Charge) -> str | None:
         """Return the payer told with the event that dates a line, be it voided since."""
-        return next((s.event.payer for s in self._book.sayings.values() if s.event.id == charge.dated_by), None)
+        if self._payers is None:
+            # Where several senders gave one id, the first that was read.
+            self._payers = {s.event.id: s.event.payer for s in reversed(self._book.sayings.values())}
+        return self._payers.get(charge.dated_by)
 
     def _identified(self, line: Line, number: int) -> Any:
         """Return the message that a line is written from, with the patient and insurance that it is charged to."""
