@@ -118,19 +118,14 @@ def _session(
     lead = session.parts[0]
     spot = Spot.of(lead)
     on: Claims = claims(spot, session.day, rulebook)
-    order = on.knobs["guidance_priority"]
-    ranked = sorted(
-        images,
-        key=lambda i: (
-            order.index(i.facts["modality"]) if i.facts["modality"] in order else len(order),
-            state[i.id] != "given",
-            i.when,
-            i.id,
-        ),
-    )
-    ids = tuple(image.id for image in ranked)
-    # A modality that this claim day knows nothing of (a camera for set-up only) does not hide one that it does.
-    ranked.sort(key=lambda i: _parts(spot, session.day, kind, i.facts["modality"], "given", on, rulebook) == ((), ()))
+    # Most sessions have one image, and nothing is to be ranked.
+    ranked = list(images) if len(images) == 1 else _ranked(images, state, on)
+    ids = tuple([image.id for image in ranked])
+    if len(ranked) > 1:
+        # A modality that this claim day knows nothing of (a camera for set-up only) does not hide one that it does.
+        ranked.sort(
+            key=lambda i: _parts(spot, session.day, kind, i.facts["modality"], "given", on, rulebook) == ((), ())
+        )
     flags: list[str] = []
     if len({image.facts["modality"] for image in images}) > 1:
         flags.append("multiple_guidance")
@@ -154,6 +149,20 @@ def _session(
         )
         drafts.append(Draft(charge, (*session.when, 1, chosen.id), spot.payer))
     return drafts, flags_of(tuple(dict.fromkeys(flags)), course.id, session.day, ids)
+
+
+def _ranked(images: Sequence[TreatmentEvent], state: Mapping[str, Approval], on: Claims) -> list[TreatmentEvent]:
+    """Return the images of a session in the order of the knob, the approved ones of a modality first."""
+    order = on.knobs["guidance_priority"]
+    return sorted(
+        images,
+        key=lambda i: (
+            order.index(i.facts["modality"]) if i.facts["modality"] in order else len(order),
+            state[i.id] != "given",
+            i.when,
+            i.id,
+        ),
+    )
 
 
 class _Part(NamedTuple):
