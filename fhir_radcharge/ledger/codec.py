@@ -58,7 +58,7 @@ def event_content(kind: str, account: str, voided: bool, body: str) -> bytes:
 
 def revision_text(revision: tuple[Any, ...]) -> str:
     """Return a revision as it is stored."""
-    return _encode([part if type(part) in _PLAIN else _tagged(part) for part in revision])
+    return _list_text([part if type(part) in _PLAIN else _tagged(part) for part in revision])
 
 
 def revision_order(revision: str, voided: bool, content: bytes) -> tuple[Any, ...]:
@@ -194,7 +194,7 @@ def line_fields(charge: Charge) -> tuple[Any, ...]:
 
 def why_text(charge: Charge) -> str:
     """Return the trace of a line: its events, the rows that answered, and its note."""
-    return f"[{_encode(charge.events)},{_steps_text(charge.why)},{_encode(charge.note)}]"
+    return f"[{_list_text(charge.events)},{_steps_text(charge.why)},{_encode(charge.note)}]"
 
 
 @lru_cache(maxsize=1024)
@@ -208,6 +208,11 @@ def read_why(text: str) -> tuple[tuple[str, ...], tuple[Why, ...], str]:
     events, steps, note = json.loads(text)
     why = tuple(Why(table, row, tuple((name, value) for name, value in asked)) for table, row, asked in steps)
     return tuple(events), why, note
+
+
+def _list_text(parts: Sequence[Any]) -> str:
+    """Return a short list as `_encode` spells it, which makes an encoder for whatever is neither text nor number."""
+    return f"[{','.join([str(part) if type(part) is int else _encode(part) for part in parts])}]"
 
 
 def _tagged(value: Any) -> Any:
