@@ -129,8 +129,8 @@ class Work:
             plans.append((book, plan(book, self._site, self._rooms, self._parsed, modes, moment, identities)))
         self._write_items(plans, label(now))
         self._write_postings(plans, lanes)
-        for book, made in plans:
-            self._write_wake(book, made.wake)
+        self._write_wakes(plans)
+        for book, _ in plans:
             self._patients.weigh(book)
         self._ledger.write_many("delete from touched where patient = ?", [(number,) for number in order])
 
@@ -182,14 +182,16 @@ class Work:
                 hold(self._ledger, new, at)
                 book.items.update((item.key, item) for item in new)
 
-    def _write_wake(self, book: PatientBook, wake: str | None) -> None:
-        if wake == book.wake:
-            return
-        if wake is None:
-            self._ledger.write("delete from wake where patient = ?", (book.number,))
-        else:
-            self._ledger.write("insert or replace into wake (patient, day) values (?, ?)", (book.number, wake))
-        book.wake = wake
+    def _write_wakes(self, plans: Sequence[tuple[PatientBook, Plan]]) -> None:
+        moved = [(book, made.wake) for book, made in plans if made.wake != book.wake]
+        gone = [(book.number,) for book, wake in moved if wake is None]
+        self._ledger.write_many("delete from wake where patient = ?", gone)
+        self._ledger.write_many(
+            "insert into wake (patient, day) values (?, ?) on conflict (patient) do update set day = excluded.day",
+            [(book.number, wake) for book, wake in moved if wake is not None],
+        )
+        for book, wake in moved:
+            book.wake = wake
 
     def _touched(self, most: int) -> list[int]:
         return [
