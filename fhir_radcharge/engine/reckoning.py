@@ -226,7 +226,7 @@ class _Reckoning:
     def _posting(self, line: Line, message: int) -> Posting:
         # What is said is this posting's own units; the line may have grown by several postings.
         own = self._book.lines[line.credits].units if line.credits is not None else line.units
-        charge = line.charge._replace(units=own)
+        charge = line.charge if line.charge.units == own else line.charge._replace(units=own)
         negative = line.kind == "CREDIT" and self._site.credits_negative(self._payer_of(charge), charge.day)
         return Posting(
             line.id, line.kind, line.destination, charge, line.units, line.credits, message, self._moment.posted,
