@@ -15,6 +15,7 @@ from fhir_radcharge.engine.state import destination_modes, latest_day
 from fhir_radcharge.errors import MessageError, RuleError
 from fhir_radcharge.model import Charge
 from fhir_radcharge.patient_stream import ReadBooks, books
+from fhir_radcharge.plural import number_of
 from fhir_radcharge.reconcile import corrections, line_key
 from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.rules.rulebook import Edits
@@ -34,7 +35,8 @@ def not_judged(connection: sqlite3.Connection, site: Site) -> str:
     (newest,) = connection.execute("select coalesce(max(number), 0) from message").fetchone()
     (done,) = connection.execute("select coalesce(max(value), 0) from cursor where name = 'work'").fetchone()
     (touched,) = connection.execute("select count(*) from touched").fetchone()
-    return f"{newest - done} messages and {touched} patients wait to be worked on" if newest != done or touched else ""
+    waits = f"{number_of(newest - done, 'message')} and {number_of(touched, 'patient')} wait to be worked on"
+    return waits if newest != done or touched else ""
 
 
 def unequal(connection: sqlite3.Connection, site: Site, edits: Edits | None) -> Iterator[tuple[int, str]]:

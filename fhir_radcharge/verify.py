@@ -17,6 +17,7 @@ from fhir_radcharge.cases.standing import Books, Correct, emitted
 from fhir_radcharge.errors import RuleError
 from fhir_radcharge.model import Charge, Due, Standing, TreatmentEvent
 from fhir_radcharge.official.tables import InMemoryTables
+from fhir_radcharge.plural import number_of
 from fhir_radcharge.reconcile import ALREADY_SENT, corrections
 from fhir_radcharge.rules.rulebook import Rulebook
 
@@ -78,7 +79,7 @@ def report(results: Iterable[CaseResult]) -> Iterator[str]:
         differing += bool(told)
         yield f"{name}  {'DIFFERS' if told else 'ok'}"
         yield from told
-    counted = "1 case" if cases == 1 else f"{cases} cases"
+    counted = number_of(cases, "case")
     yield f"{counted}, {differing} {'differs' if differing == 1 else 'differ'}" if differing else f"{counted}, all ok"
 
 

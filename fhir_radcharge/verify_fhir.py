@@ -14,6 +14,7 @@ from fhir_radcharge.cases.as_fhir import ACTIVITIES, CPT, HCPCS, NOT_SENT, PAYER
 from fhir_radcharge.errors import ConfigError, RuleError
 from fhir_radcharge.model import Due, TreatmentEvent
 from fhir_radcharge.places import PlaceRow, Plans, Settings
+from fhir_radcharge.plural import number_of
 from fhir_radcharge.profiles.fhir import FhirSite
 from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.rules.rulebook import Rulebook
@@ -113,8 +114,7 @@ def report(verdicts: Iterable[Verdict]) -> Iterator[str]:
         if unsaid:
             yield f"  not said as FHIR, taken from the case: {', '.join(unsaid)}"
     whole = cases - partly
-    counted = "1 case" if cases == 1 else f"{cases} cases"
-    yield f"{counted} as FHIR, {whole} said whole, {partly} in part, {differing or 'none'} differing"
+    yield f"{number_of(cases, 'case')} as FHIR, {whole} said whole, {partly} in part, {differing or 'none'} differing"
 
 
 class _Places:

@@ -93,7 +93,7 @@ def test_an_official_file_is_imported_beside_the_books_and_told(tmp_path: Path) 
     assert first.splitlines() == [
         "mue-practitioner-2026-07-01 (mue_practitioner): 4 rows, for services from 2026-07-01, known from 2026-06-15",
         "first edition of its kind: nothing to compare with",
-        f"{digest} edits lines now; 0 patients are computed again",
+        f"{digest} edits lines now; patients computed again: 0",
     ]
     assert "is already there; nothing was changed" in again
     assert (desk.folder / "official.db").exists()

@@ -29,7 +29,7 @@ def test_nothing_computes_until_tables_are_activated(tmp_path: Path) -> None:
 
     assert (1, 0) == (before.exit_code, result.exit_code)
     assert "active  none: nothing is computed until tables are activated" in before.output
-    assert f"{desk.site.digest[:16]} computes now, scope all; 0 patients are computed again" in result.output
+    assert f"{desk.site.digest[:16]} computes now, scope all; patients computed again: 0" in result.output
     assert "messages that wait for it: 19; what they make due is computed at once" in result.output
     assert int(str(desk.one("select count(*) from posting"))) > 0, "what was stored is worked through"
     after = desk.run("rules", "status")

@@ -76,7 +76,7 @@ def test_a_listener_hears_each_message_after_its_answer_to_the_one_before(tmp_pa
         )
 
     assert 0 == result.exit_code
-    assert f"{len(heard)} messages of 1 courses, answered AA {len(heard)} times; " in result.output
+    assert f"{len(heard)} messages of 1 course, answered AA {len(heard)} times; " in result.output
 
 
 def test_an_answer_that_is_no_acceptance_is_a_finding(tmp_path: Path) -> None:

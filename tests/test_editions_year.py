@@ -106,7 +106,7 @@ def test_a_new_year_is_drafted_proved_compared_and_activated_for_its_own_dates(d
     told = desk.run("rules", "activate", "--from", "2027-01-01", "--second-person", "bob", "--by", "ada", "--why", "2027")
 
     assert 0 == told.exit_code
-    assert "computes now, scope new 2027-01-01; 3 patients are computed again" in told.output
+    assert "computes now, scope new 2027-01-01; patients computed again: 3" in told.output
     assert f"dates of service from 2027-01-01: {len(shown['corrections']) // 2} lines differ" in told.output
     after = desk.rows("select id, kind, units, day, edition from posting order by number")[len(before) :]
     emitted = {(name, kind, units, day) for name, kind, units, day, _ in after}

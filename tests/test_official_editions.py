@@ -397,7 +397,7 @@ def test_an_import_is_told_in_plain_lines(store: OfficialStore) -> None:
 
     assert told(waiting) == (
         "ccipra-v322r0 (ptp_practitioner): 5 rows, for services from 2026-07-01, known from 2026-06-15",
-        "1 rows with indicator 9 say that an edit never held; left out",
+        "left out: 1 row with indicator 9, of an edit that never held",
         "NOT IN FORCE: part 2, 3, 4 of 4 missing; import the rest",
     )
     assert told(second) == (

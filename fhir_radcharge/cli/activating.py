@@ -13,6 +13,7 @@ from fhir_radcharge.cli.shared import say_table
 from fhir_radcharge.config import Config
 from fhir_radcharge.engine.activation import scope_text
 from fhir_radcharge.errors import UnsafeError
+from fhir_radcharge.plural import number_of
 from fhir_radcharge.site import Site
 from fhir_radcharge.whatif.activation import Effect, effect
 from fhir_radcharge.whatif.answers import EFFECTS
@@ -51,8 +52,9 @@ def said(found: Effect, heard: int, scope: str, first: date | None, quiet: bool)
     tally = found.tally
     dates = f"dates of service from {first}" if first else "all dates of service"
     counts = ", ".join(f"{tally.effects[effect]} {effect}" for effect in EFFECTS if tally.effects[effect])
-    click.echo(f"{dates}: {tally.changed} lines differ{f' ({counts})' if counts else ''}, {tally.unchanged} do not;"
-               f" {found.credits} credits would go", err=quiet)  # fmt: skip
+    differ = f"{number_of(tally.changed, 'line differs', 'lines differ')}{f' ({counts})' if counts else ''}"
+    click.echo(f"{dates}: {differ}, {tally.unchanged} do not;"
+               f" {number_of(found.credits, 'credit')} would go", err=quiet)  # fmt: skip
     if quiet:
         return
     rows = [row[:4] for row in code_rows(tally) if row[4]]
@@ -68,17 +70,18 @@ def said(found: Effect, heard: int, scope: str, first: date | None, quiet: bool)
     if tally.flags:
         say_table("Work items", ["reason", "raised", "gone"], flag_rows(tally), ["raised", "gone"])
     for (side, why), count in tally.failed.items():
-        click.echo(f"not reckoned {side}: {count} patients: {why}")
+        click.echo(f"not reckoned {side}: {number_of(count, 'patient')}: {why}")
 
 
 def refused(found: Effect, scope: str, yes: bool, second: str | None, credits_max: int) -> None:
     """Raise UnsafeError where what was shown needs a word more than was said."""
     if found.credits > credits_max and not second:
         raise UnsafeError(
-            f"{found.credits} credits would go, and {credits_max} may go unasked (credits.per_hour_before_pause);"
-            " name who else agreed with --second-person"
+            f"{number_of(found.credits, 'credit')} would go, and {credits_max} may go unasked"
+            " (credits.per_hour_before_pause); name who else agreed with --second-person"
         )
     if scope == "all" and found.tally.changed and not yes:
         raise UnsafeError(
-            f"{found.tally.changed} lines of the past would change; look at them with `diff --rules`, then say --yes"
+            f"{number_of(found.tally.changed, 'line')} of the past would change;"
+            " look at them with `diff --rules`, then say --yes"
         )

@@ -20,6 +20,7 @@ from fhir_radcharge.config import Config
 from fhir_radcharge.convergence import not_judged, unequal
 from fhir_radcharge.errors import LedgerError
 from fhir_radcharge.invariants import CHECKS
+from fhir_radcharge.plural import number_of
 from fhir_radcharge.serving import official_db, site_in_force
 from fhir_radcharge.site_edits import site_edits
 
@@ -61,8 +62,9 @@ def books(database: Path | None, config_path: Path | None, as_json: bool) -> Non
         for breach in breaches:
             click.echo(f"{'  ' if verdict == 'BROKEN' else ''}{breach}")
     click.echo(
-        f"\n{counts['message']:,} messages, {counts['event']:,} events, {counts['posting']:,} postings, "
-        f"{counts['send']:,} outbound, {counts['chain']:,} commits"
+        f"\n{number_of(counts['message'], 'message')}, {number_of(counts['event'], 'event')}, "
+        f"{number_of(counts['posting'], 'posting')}, {counts['send']:,} outbound, "
+        f"{number_of(counts['chain'], 'commit')}"
     )
     if head:
         click.echo(f"newest commit {head[0]} {head[1].hex()[:32]}: note it elsewhere to see a cut")

@@ -13,6 +13,7 @@ from fhir_radcharge.cli.shared import found_mappings, json_option, say_json, say
 from fhir_radcharge.config import load
 from fhir_radcharge.errors import TableError
 from fhir_radcharge.gateway.doors import as_configured
+from fhir_radcharge.plural import number_of
 from fhir_radcharge.rules.charging import charges_due
 from fhir_radcharge.rules.rulebook import Rulebook
 from fhir_radcharge.site import load_site
@@ -78,7 +79,7 @@ def _say_findings(found: list[str], as_json: bool, digest: str = "") -> None:
         return
     for line in found:
         click.echo(line)
-    click.echo(f"{len(found)} findings")
+    click.echo(number_of(len(found), "finding"))
 
 
 def _say_knobs(rulebook: Rulebook, payer: str, day: date, as_json: bool) -> None:

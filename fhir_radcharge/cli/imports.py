@@ -18,6 +18,7 @@ from fhir_radcharge.official.loading import Summary, import_file
 from fhir_radcharge.official.names import KINDS
 from fhir_radcharge.official.store import OfficialStore
 from fhir_radcharge.official.telling import told
+from fhir_radcharge.plural import number_of
 from fhir_radcharge.serving import official_db, site_of
 
 # A line to the running server holds at most 4 MiB; a row is below 1 KiB.
@@ -46,7 +47,9 @@ def opening(file: Path, by: str, why: str, config_path: Path | None, as_json: bo
     if as_json:
         say_json({"rows": len(rows), "new": new})
         return
-    click.echo(f"{len(rows)} charges read, {new} new; the others stood already. They stand, and are never sent.")
+    click.echo(
+        f"{number_of(len(rows), 'charge')} read, {new} new; the others stood already. They stand, and are never sent."
+    )
 
 
 @import_.command()
@@ -113,7 +116,7 @@ def official(
     if as_json:
         say_json(said)
     elif result is not None:
-        click.echo(f"{result['digest']:.12} edits lines now; {result['patients']} patients are computed again")
+        click.echo(f"{result['digest']:.12} edits lines now; patients computed again: {result['patients']}")
 
 
 def _plainly(file: Path, summary: Summary) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import click
 
 from fhir_radcharge.cli.shared import json_option, say_json
 from fhir_radcharge.errors import MessageError
+from fhir_radcharge.plural import number_of
 from fhir_radcharge.wire import batch, conformance, er7
 
 
@@ -26,7 +27,7 @@ def lint(files: tuple[Path, ...], errors_only: bool, as_json: bool) -> None:
     else:
         for row in found:
             click.echo(f"{row['file']}:{row['message']}: {row['place']}: {row['severity']} {row['code']} {row['text']}")
-        click.echo(f"{len(found)} findings")
+        click.echo(number_of(len(found), "finding"))
     sys.exit(1 if any(row["severity"] == "error" for row in found) else 0)
 
 

@@ -16,11 +16,11 @@ from fhir_radcharge.cli.deciding import decide, who_and_why
 from fhir_radcharge.cli.explain import opened
 from fhir_radcharge.cli.shared import config_option, found_config, json_option, say_json, utc_now
 from fhir_radcharge.control import act
-from fhir_radcharge.counted import counted
 from fhir_radcharge.explain import found
 from fhir_radcharge.explain.words import item_words, listed, time_words
 from fhir_radcharge.ledger import queries
 from fhir_radcharge.model import MISSABLE
+from fhir_radcharge.plural import number_of
 from fhir_radcharge.tables.policy import load_reasons
 
 Row = dict[str, Any]
@@ -158,7 +158,7 @@ def dismiss(
     if as_json:
         say_json(result)
     else:
-        click.echo(f"message #{number}: {counted(len(result['dismissed']), 'item')} dismissed")
+        click.echo(f"message #{number}: {number_of(len(result['dismissed']), 'item')} dismissed")
 
 
 _plain("arrived", "Say that an unanswered message arrived.", "arrived; its course goes on")
@@ -202,7 +202,7 @@ def _say(rows: list[Row]) -> None:
             click.echo(f"  {row['key']}  {row['age']:>6}  {_where(row)}{row.get('more', '')}")
     counts = Counter(row["owner"] for row in rows)
     owners = listed([f"{count} for {name}" for name, count in counts.most_common()])
-    click.echo(f"{counted(len(rows), 'item')}: {owners}")
+    click.echo(f"{number_of(len(rows), 'item')}: {owners}")
 
 
 def _folded(items: list[Row]) -> Iterator[Row]:

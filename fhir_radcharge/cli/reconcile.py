@@ -114,7 +114,7 @@ def _say(found: Reconciliation) -> None:
     for number, why in found.failed:
         click.echo(f"not reckoned: patient {number}: {why}")
     if found.unread:
-        click.echo(f"{found.unread:,} stored messages are not yet worked through")
+        click.echo(reconciliation_page.unread_sentence(found))
 
 
 def _runs(silent: Sequence[date], treated: Container[date]) -> list[tuple[date, date]]:

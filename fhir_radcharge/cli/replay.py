@@ -19,6 +19,7 @@ from fhir_radcharge import archive
 from fhir_radcharge.cli.bars import bar
 from fhir_radcharge.cli.shared import console, found_mappings, json_option, say_json, say_table
 from fhir_radcharge.cli.sinks import accepted, answered, sink
+from fhir_radcharge.plural import number_of
 from fhir_radcharge.recoding import FHIR_SENDER, Hearing, row_of
 from fhir_radcharge.site import load_site
 from fhir_radcharge.site_edits import site_edits
@@ -102,7 +103,7 @@ def _sent(paths: tuple[Path, ...], to: str, as_json: bool) -> bool:
     if as_json:
         say_json({"answers": codes})
     else:
-        click.echo(f"{codes.total():,} messages, {answered(codes)}")
+        click.echo(f"{number_of(codes.total(), 'message')}, {answered(codes)}")
     return accepted(codes)
 
 
@@ -144,7 +145,8 @@ def _say(hearing: Hearing, lines: Counter[tuple[str, str, str]], flags: Counter[
     for line in failed[:20]:
         click.echo(f"not reckoned: {line}")
     count = hearing.counts["messages"]
-    click.echo(f"\n{count:,} messages, {hearing.counts['events']:,} events, {len(hearing.parked):,} parked; "
+    said = f"{number_of(count, 'message')}, {number_of(hearing.counts['events'], 'event')}"
+    click.echo(f"\n{said}, {len(hearing.parked):,} parked; "
                f"{seconds:.1f} s, {count / max(seconds, 1e-9):,.0f} a second. Nothing was sent.")  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from fhir_radcharge.control import act
 from fhir_radcharge.control.rereading import Reread, rereadings
 from fhir_radcharge.errors import TableError, UnsafeError
 from fhir_radcharge.explain.words import listed, time_words
+from fhir_radcharge.plural import number_of
 from fhir_radcharge.serving import site_of
 from fhir_radcharge.site import digest_of, load_site
 from fhir_radcharge.tables.policy import load_sources
@@ -124,7 +125,7 @@ def activate(
         "digest": site.digest, "scope": scope, "from": day.isoformat() if day else None, "by": by, "why": why,
         "second_person": second_person, "files": file_hashes(mappings),
     }  # fmt: skip
-    said = "{digest:.16} computes now, scope {scope}; {patients} patients are computed again"
+    said = "{digest:.16} computes now, scope {scope}; patients computed again: {patients}"
     decide(config_path, "activate", args, said, as_json)
 
 
@@ -158,7 +159,7 @@ def export(names: tuple[str, ...], fhir: bool, config_path: Path | None, as_json
     if as_json:
         say_json({"digest": digest, "folder": str(folder), "files": count})
     else:
-        click.echo(f"{count} files written to {folder}")
+        click.echo(f"{number_of(count, 'file')} written to {folder}")
 
 
 def _written_as_fhir(mappings: Path, folder: Path) -> int:
@@ -199,7 +200,8 @@ def reread(by_why: tuple[str, str] | None, config_path: Path | None, as_json: bo
         )
         total = sum(counts.values())
         words = listed([f"{count} {what}" for what, count in counts.items() if count])
-        click.echo(f"{total} differences ({words}): {done}" if total else "every message says what the books have")
+        said = f"{number_of(total, 'difference')} ({words}): {done}"
+        click.echo(said if total else "every message says what the books have")
     sys.exit(1 if sum(counts.values()) and not by_why else 0)
 
 

@@ -16,6 +16,7 @@ from rich.progress import TextColumn
 from fhir_radcharge.cli.bars import bar, counted
 from fhir_radcharge.cli.sinks import Say, accepted, answered, sink, writing
 from fhir_radcharge.errors import ConfigError
+from fhir_radcharge.plural import number_of
 from fhir_radcharge.simulate import DIALECTS, courses, messages, run_of, write_truth
 from fhir_radcharge.simulate.dialects import FHIR
 from fhir_radcharge.simulate.pathways import pathways
@@ -59,11 +60,12 @@ def simulate(
     """Play PATHWAY (a pathway, a set of them, or all) on invented patients, the same for every seed."""
     if list_:
         for one in pathways().pathway:
-            click.echo(f"{one.name:<24}{one.site}, {sum(phase.fractions for phase in one.phase)} fractions")
+            fractions = sum(phase.fractions for phase in one.phase)
+            click.echo(f"{one.name:<24}{one.site}, {number_of(fractions, 'fraction')}")
         return
     run = run_of(size, seed, start.date(), pathway, count)
     codes, last = _play(run, dialect, to)
-    told = f"{sum(codes.values()):,} messages of {run.courses:,} courses"
+    told = f"{number_of(sum(codes.values()), 'message')} of {number_of(run.courses, 'course')}"
     if "://" in to:
         told += f", {answered(codes)}"
     path = truth_path or (
@@ -73,7 +75,7 @@ def simulate(
         day = as_of.date() if as_of else last + _SETTLED
         with path.open("w", encoding="utf-8", newline="") as out:
             lines = write_truth(courses(run), day, out)
-        told += f"; {lines:,} lines due by {day} are in {path.name}"
+        told += f"; {number_of(lines, 'line')} due by {day} {'is' if lines == 1 else 'are'} in {path.name}"
     click.echo(told, err=True)
     sys.exit(0 if accepted(codes) else 1)
 

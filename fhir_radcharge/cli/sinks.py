@@ -16,6 +16,7 @@ import click
 from fhir_radcharge.cli import EXIT_UNAVAILABLE
 from fhir_radcharge.config_values import Address
 from fhir_radcharge.errors import ConfigError
+from fhir_radcharge.plural import number_of
 from fhir_radcharge.wire import ack
 from fhir_radcharge.wire.mllp import Frame, Framer, frame
 
@@ -33,7 +34,7 @@ def accepted(codes: Mapping[str, int]) -> bool:
 
 def answered(codes: Mapping[str, int]) -> str:
     """Return in words which answers came, and how often."""
-    return "answered " + ", ".join(f"{code} {number:,} times" for code, number in sorted(codes.items()))
+    return "answered " + ", ".join(f"{code} {number_of(number, 'time')}" for code, number in sorted(codes.items()))
 
 
 @contextmanager

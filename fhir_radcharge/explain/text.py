@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from fhir_radcharge.explain.words import days_words, line_words, listed, time_words
+from fhir_radcharge.plural import number_of
 
 Row = Mapping[str, Any]
 _INDENT = 12
@@ -178,7 +179,7 @@ def _event(row: Row, zone: ZoneInfo) -> Iterator[str]:
 
 def _message(row: Row, zone: ZoneInfo) -> Iterator[str]:
     heard = time_words(row["received_at"], zone)
-    yield f"message #{row['number']} heard by {row['listener']} at {heard}, {row['bytes']} bytes"
+    yield f"message #{row['number']} heard by {row['listener']} at {heard}, {number_of(row['bytes'], 'byte')}"
     yield _line("state", f"{row['state']} (stored as {row['disposition']})")
     for number, event in enumerate(row["events"]):
         voided = ", voided" if event["voided"] else ""
@@ -210,7 +211,7 @@ def _identity(row: Row) -> Iterator[str]:
 
 
 def _course(row: Row, zone: ZoneInfo) -> Iterator[str]:
-    counts = f"{row['fractions']} fractions, {len(row['postings'])} postings"
+    counts = f"{number_of(row['fractions'], 'fraction')}, {number_of(len(row['postings']), 'posting')}"
     yield f"course {row['course']} of patient {row['patient']}: {counts}"
     yield from _identity(row)
     for run in row["moved"]:

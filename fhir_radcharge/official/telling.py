@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fhir_radcharge.plural import number_of
+
 from .changes import Change, Changes
 from .loading import Summary
 
@@ -12,11 +14,11 @@ def told(summary: Summary) -> tuple[str, ...]:
     times = f"for services from {edition.as_of}, known from {edition.known_from}"
     if summary.repeated:
         return (f"{edition.name}: {', '.join(summary.files)} is already there; nothing was changed",)
-    lines = [f"{edition.name} ({edition.kind}): {summary.rows:,} rows, {times}"]
+    lines = [f"{edition.name} ({edition.kind}): {number_of(summary.rows, 'row')}, {times}"]
     if summary.tombstones:
-        lines.append(f"{summary.tombstones:,} rows with indicator 9 say that an edit never held; left out")
+        lines.append(f"left out: {number_of(summary.tombstones, 'row')} with indicator 9, of an edit that never held")
     if summary.bad_rows:
-        lines.append(f"{summary.bad_rows:,} bad rows tolerated and left out")
+        lines.append(f"{number_of(summary.bad_rows, 'bad row')} tolerated and left out")
         lines += [f"  {place}" for place in summary.bad]
     if summary.aside:
         lines.append(f"not read: {', '.join(summary.aside)}")

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from fhir_radcharge import report_page
+from fhir_radcharge.plural import number_of
 from fhir_radcharge.reconciliation.account import STATES
 from fhir_radcharge.reconciliation.report import Reconciliation
 from fhir_radcharge.reconciliation.waits import age_bars, figures, lag_bars
@@ -55,7 +56,7 @@ def sentence(found: Reconciliation) -> str:
     counts = found.counts
     done = sum(counts[state] for state in PARTS["final"])
     told = [f"{counts[state]} {state}" for state in ("held", "missing", "duplicate", "refused", "unanswered", "queued")]
-    return f"coverage {done}/{counts.total()} fractions final; " + ", ".join(told)
+    return f"coverage {done}/{number_of(counts.total(), 'fraction')} final; " + ", ".join(told)
 
 
 def _bills(found: Reconciliation) -> str:
@@ -109,8 +110,14 @@ def lag_sentence(found: Reconciliation) -> str:
     said = figures(found.lags)
     if not said.accepted:
         return "no charge of these dates has been accepted"
-    return (f"{said.accepted:,} charges accepted: median {duration(said.median)}, "
+    return (f"{number_of(said.accepted, 'charge')} accepted: median {duration(said.median)}, "
             f"95 % within {duration(said.p95)}, longest {duration(said.most)}")  # fmt: skip
+
+
+def unread_sentence(found: Reconciliation) -> str:
+    """Return how many messages were stored and not yet worked through."""
+    one, more = "stored message is not yet worked through", "stored messages are not yet worked through"
+    return number_of(found.unread, one, more)
 
 
 def duration(seconds: float) -> str:
@@ -143,7 +150,7 @@ def _holds(found: Reconciliation) -> list[_Figured]:
 def _beside(found: Reconciliation) -> list[str]:
     parts = [report_page.heading("Beside the fractions")]
     if found.unread:
-        parts.append(report_page.note(f"{found.unread:,} stored messages are not yet worked through."))
+        parts.append(report_page.note(f"{unread_sentence(found)}."))
     if found.silent_days:
         parts.append(report_page.note(f"No fraction on {', '.join(map(str, found.silent_days))}, a business day."))
     parts.append(report_page.table(
