@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from fhir_radcharge.cli.demo import HIGHEST, delivery_below
 from fhir_radcharge.explain import Found, explanation, found, told
 from fhir_radcharge.ledger import reader
 from tests.cli_desk import Desk, course_messages, voided
@@ -177,3 +179,17 @@ def test_a_message_says_what_was_wrong_with_it(tmp_path: Path) -> None:
 
     assert "names a day that does not exist; send YYYYMMDD" in told
     assert "notice notice" not in told
+
+
+def test_the_demo_asks_why_not_of_a_delivery_line(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.hear_all(*course_messages("prostate_imrt", seed=3))
+    desk.close()
+    with closing(reader(desk.folder / "books.db")) as books:
+        name = delivery_below(books, HIGHEST)
+    (line,) = desk.rows(f"select code, family from posting where id = '{name}'")
+
+    told = desk.run("explain", name, "--why-not", HIGHEST).output.splitlines()
+
+    assert ("delivery", True) == (line[1], line[0] in ("77402", "77407"))
+    assert ("77412: not charged", True) == (told[0], any("level_codes" in sentence for sentence in told))

@@ -23,6 +23,7 @@ from fhir_radcharge.config import load
 from fhir_radcharge.editions import packed
 from fhir_radcharge.errors import RadchargeError
 from fhir_radcharge.ledger import Ledger, queries, reader
+from fhir_radcharge.plural import number_of
 from fhir_radcharge.serving import engine_of, site_of
 from fhir_radcharge.simulate import messages, run_of, truth
 from fhir_radcharge.simulate.dialects import FHIR
@@ -36,6 +37,7 @@ BILLERS = ("global_biller", "facility_biller", "professional_biller")
 FHIR_BILLER = "hospital_put"
 QUIET_S, PATIENCE_S = 0.6, 60.0
 AS_OF = date(2026, 3, 31)
+HIGHEST = "77412"
 
 _TOML = """# Written by `fhir-radcharge demo`: invented patients, throw-away books.
 [site]
@@ -202,22 +204,36 @@ def _tell(story: Story, run: Run) -> None:
     books = reader(Path(load(FOLDER / "radcharge.toml").store.path))
     try:
         events = Counter(kind for (kind,) in books.execute("select kind from event"))
-        say_table(f"\nHeard: {story.said:,} messages over MLLP, every one stored before it was answered",
+        say_table(f"\nHeard: {number_of(story.said, 'message')} over MLLP, every one stored before it was answered",
                   ["what happened", "events"], sorted(events.items()), ["events"])  # fmt: skip
         _tell_charges(books)
         posting = _tell_corrections(books)
         _tell_waiting(books)
         _tell_sums(books, story, run)
+        delivered = delivery_below(books, HIGHEST)
     finally:
         books.close()
-    _tell_more(posting)
+    _tell_more(posting, delivered or posting)
 
 
-def _tell_more(posting: str) -> None:
+def delivery_below(books: sqlite3.Connection, highest: str) -> str:
+    """Return the id of a charge of a lower level, of a patient who never reached the highest one; "" if there is none.
+
+    Why the highest was not charged is a fair question of it; of a physics check it would not be.
+    """
+    row = books.execute(
+        "select id from posting where kind = 'CHARGE' and code in ('77407', '77402') and family = 'delivery'"
+        " and patient not in (select patient from posting where code = ?) order by day desc, number limit 1",
+        (highest,),
+    ).fetchone()
+    return str(row[0]) if row else ""
+
+
+def _tell_more(posting: str, delivered: str) -> None:
     program = "fhir-radcharge" if shutil.which("fhir-radcharge") else ".venv/bin/fhir-radcharge"
     verbs = (
         (f"explain {posting}", "why this line exists, from the message to the answer"),
-        (f"explain {posting} --why-not 77412", "why another code was not charged"),
+        (f"explain {delivered} --why-not {HIGHEST}", "why another code was not charged"),
         ("queue list", "what waits for a person, and what would release it"),
         ("reconcile --from 2025-12-08 --to 2026-01-30", "every session against its charges and answers"),
         ("verify fixtures/cases", "the coding cases, one line each"),
@@ -264,7 +280,7 @@ def _tell_corrections(books: sqlite3.Connection) -> str:
     """Tell what was taken back, and return the id of a charge that is worth a look."""
     said = "select id, bill, code, day, cause, credits from posting where kind = 'CREDIT' order by number"
     rows = [(*row[:4], _CAUSES.get(row[4], row[4]), row[5]) for row in books.execute(said)]
-    say_table(f"\nCorrected: {len(rows)} credits, each naming the charge that it takes back",
+    say_table(f"\nCorrected: {number_of(len(rows), 'credit')}, each naming the charge that it takes back",
               ["credit", "bill", "code", "date", "because", "takes back"], rows[:10])  # fmt: skip
     if len(rows) > 10:
         console().print(f"... and {len(rows) - 10} more", style="dim")
@@ -298,7 +314,7 @@ def _tell_sums(books: sqlite3.Connection, story: Story, run: Run) -> None:
               ["biller", "sent", "booked", "repeats", "net units", "reckoned", ""], rows,
               ["sent", "booked", "repeats", "net units", "reckoned"])  # fmt: skip
     out = sum(biller.messages for biller in story.billers.values())
-    said = f"{story.said:,} messages in, {out:,} out and answered, in {story.seconds:.1f} s."
+    said = f"{number_of(story.said, 'message')} in, {out:,} out and answered, in {story.seconds:.1f} s."
     console().print(f"\n{said}", style="bold")
 
 
