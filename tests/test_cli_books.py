@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fhir_radcharge.cli import exit_code
 from tests.cli_desk import Desk, copied, course_messages
 
 
@@ -100,3 +101,59 @@ def test_what_is_due_is_not_judged_by_other_tables(tmp_path: Path) -> None:
 
     assert 0 == result.exit_code
     assert "I6 is not judged: other tables compute than those that are loaded here\n" in result.output
+
+
+def earlier(desk: Desk) -> Path:
+    """Return the books as the program of an earlier version left them: without the last of the tables."""
+    path = desk.folder / "books.db"
+    connection = sqlite3.connect(path)
+    connection.executescript("drop table identity; pragma user_version = 3;")
+    connection.close()
+    return path
+
+
+@pytest.mark.parametrize("words", [("books", "--database", "{}"), ("books",), ("explain", "C0000001"),
+                                   ("reconcile", "--from", "2026-02-01", "--to", "2026-04-01")])
+def test_a_backup_of_an_earlier_version_is_not_changed_and_says_what_carries_it_over(
+    base: Desk, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    desk = copied(base, tmp_path)
+    path = earlier(desk)
+    before = path.read_bytes()
+
+    result = desk.run(*(word.format(path) for word in words))
+
+    assert (
+        "books.db: these books are of version 3 and this program reads version 5; put them where `store.path` says, and"
+        " the first verb that writes, such as `pause`, carries them over. Nothing was changed"
+    ) == str(result.exception)
+    assert (3, before) == (exit_code(result.exception), path.read_bytes())
+
+
+def test_the_first_verb_that_writes_carries_the_books_over(base: Desk, tmp_path: Path) -> None:
+    desk = copied(base, tmp_path)
+    earlier(desk)
+
+    written = desk.run("pause", "global_biller", "--by", "ada", "--why", "restored")
+
+    assert (0, 0) == (written.exit_code, desk.run("books").exit_code), written.exception
+
+
+def test_books_of_a_later_version_and_what_is_none_are_told_apart(base: Desk, tmp_path: Path) -> None:
+    desk = copied(base, tmp_path)
+    path = earlier(desk)
+    connection = sqlite3.connect(path)
+    connection.execute("pragma user_version = 99")
+    connection.close()
+    (tmp_path / "other.db").write_bytes(b"")
+    (tmp_path / "text.db").write_text("no database at all, only words" * 100)
+
+    told = [str(desk.run("books", "--database", str(at)).exception) for at in
+            (path, tmp_path / "other.db", tmp_path / "text.db")]  # fmt: skip
+
+    assert told[0] == (
+        "books.db: these books are of version 99 and this program reads version 5; read them with the program that wrote them"
+    )
+    assert ["other.db: cannot be read as books", "text.db: cannot be read as books"] == [
+        ": ".join(text.split(": ")[:2]) for text in told[1:]
+    ]

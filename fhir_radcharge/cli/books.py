@@ -18,7 +18,6 @@ from fhir_radcharge.cli.explain import opened
 from fhir_radcharge.cli.shared import config_option, found_config, json_option, say_json, say_table
 from fhir_radcharge.config import Config
 from fhir_radcharge.convergence import not_judged, unequal
-from fhir_radcharge.errors import LedgerError
 from fhir_radcharge.invariants import CHECKS
 from fhir_radcharge.plural import number_of
 from fhir_radcharge.serving import official_db, site_in_force
@@ -113,6 +112,6 @@ def _opened(database: Path | None, config: Config | None) -> Iterator[sqlite3.Co
     try:
         yield connection
     except sqlite3.Error as error:
-        raise LedgerError(f"{database.name}: cannot be read as books: {error}") from error
+        raise ledger.unreadable(connection, database.name, error) from error
     finally:
         connection.close()

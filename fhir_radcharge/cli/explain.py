@@ -74,7 +74,7 @@ def opened(config: Config) -> Iterator[sqlite3.Connection]:
     try:
         yield connection
     except sqlite3.Error as error:
-        raise LedgerError(f"{path.name}: cannot be read: {error}") from error
+        raise ledger.unreadable(connection, path.name, error) from error
     finally:
         connection.close()
 

@@ -2,6 +2,6 @@
 
 from fhir_radcharge.ledger.chain import Verdict, verify_chain
 from fhir_radcharge.ledger.promises import broken_promises
-from fhir_radcharge.ledger.store import SINGLE_CONNECTION, Ledger, reader
+from fhir_radcharge.ledger.store import SINGLE_CONNECTION, Ledger, reader, unreadable
 
-__all__ = ["SINGLE_CONNECTION", "Ledger", "Verdict", "broken_promises", "reader", "verify_chain"]
+__all__ = ["SINGLE_CONNECTION", "Ledger", "Verdict", "broken_promises", "reader", "unreadable", "verify_chain"]

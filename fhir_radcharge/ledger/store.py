@@ -293,4 +293,22 @@ def reader(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
 
 
+def unreadable(connection: sqlite3.Connection, name: str, error: sqlite3.Error) -> LedgerError:
+    """Return why a reader cannot read the books, and the way out: a reader never carries them over to a new version."""
+    known = len(MIGRATIONS)
+    try:
+        version = connection.execute("pragma user_version").fetchone()[0]
+    except sqlite3.Error:
+        version = 0
+    if version in (0, known):
+        return LedgerError(f"{name}: cannot be read as books: {error}")
+    told = f"{name}: these books are of version {version} and this program reads version {known}"
+    if version > known:
+        return LedgerError(f"{told}; read them with the program that wrote them")
+    return LedgerError(
+        f"{told}; put them where `store.path` says, and the first verb that writes, such as `pause`, carries them"
+        " over. Nothing was changed"
+    )
+
+
 Clock = Callable[[], Any]
