@@ -15,7 +15,7 @@ from fhir_radcharge.rules.delivery import Delivered, delivered
 from fhir_radcharge.rules.editions import composed
 from fhir_radcharge.rules.edits import Release, edited, summed
 from fhir_radcharge.rules.guidance import guidance_due
-from fhir_radcharge.rules.lines import FORM_MODIFIER, Draft, Spot, claims, parts_of
+from fhir_radcharge.rules.lines import FORM_MODIFIER, Draft
 from fhir_radcharge.rules.naming import told_apart
 from fhir_radcharge.rules.ports import ports_due
 from fhir_radcharge.rules.rulebook import Edits, Rulebook
@@ -158,10 +158,9 @@ def _deliveries(
     said: set[tuple[date, str]] = set()
     for session in _in_order(course):
         kind = kinds[session.id]
-        on = claims(Spot.of(session.parts[0]), session.day, rulebook)
-        if on.flags or kind.flags:
+        if kind.on.flags or kind.flags:
             events = tuple([part.id for part in session.parts])
-            flags.extend(Flag(reason, course.id, session.day, events) for reason in (*on.flags, *kind.flags))
+            flags.extend(Flag(reason, course.id, session.day, events) for reason in (*kind.on.flags, *kind.flags))
         if kind.code is None:
             continue
         modifiers: tuple[str, ...] = ()
@@ -170,10 +169,10 @@ def _deliveries(
             if mark in said:
                 if _per_day(kind.code, session.day, rulebook):
                     continue
-                form = str(on.knobs["bid_second_session"])
+                form = str(kind.on.knobs["bid_second_session"])
                 modifiers = () if form == "units" else (form,)
             said.add(mark)
-        drafts.extend(_delivery(course, session, kind, modifiers, rulebook))
+        drafts.extend(_delivery(course, session, kind, modifiers))
     return drafts, flags
 
 
@@ -188,12 +187,9 @@ def _per_day(code: str, day: date, rulebook: Rulebook) -> bool:
     return row is not None and row.basis == "per day"
 
 
-def _delivery(
-    course: Course, session: Session, kind: Delivered, modifiers: tuple[str, ...], rulebook: Rulebook
-) -> list[Draft]:
+def _delivery(course: Course, session: Session, kind: Delivered, modifiers: tuple[str, ...]) -> list[Draft]:
     lead = session.parts[0]
     code = str(kind.code)
-    family = rulebook.catalogue.family(code) or ""
     events = (lead.id,) if len(session.parts) == 1 else tuple([part.id for part in session.parts])
     hold = session.hold or kind.hold
     order = (*session.when, 0, lead.id)
@@ -202,12 +198,12 @@ def _delivery(
         Draft(
             Charge(
                 claim.bill, course.id, code, (*FORM_MODIFIER[form], *modifiers, *claim.modifiers), day, None,
-                kind.units, claim.place_of_service, provider, form == "packaged", hold, family, "", lead.id, events,
-                (*kind.why, *why),
+                kind.units, claim.place_of_service, provider, form == "packaged", hold, kind.family, "", lead.id,
+                events, why,
             ),
             order, payer,
         )
-        for claim, form, why in parts_of(code, Spot.of(lead), day, rulebook)
+        for claim, form, why in kind.parts
     ]  # fmt: skip
 
 

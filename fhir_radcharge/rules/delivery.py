@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from fhir_radcharge.model import Why
 from fhir_radcharge.rules.course import Course
-from fhir_radcharge.rules.lines import Spot, claims
+from fhir_radcharge.rules.lines import Claims, Part, Spot, claims, parts_of
 from fhir_radcharge.rules.rulebook import Rulebook
 from fhir_radcharge.rules.sessions import Session
 from fhir_radcharge.rules.tables import walked
@@ -28,7 +28,8 @@ SBRT_MAX = 5
 
 
 class Delivered(NamedTuple):
-    """What a session is: its class and counters, and its delivery code (None: not charged, the flags say why)."""
+    """What a session is: its class and counters, its delivery code (None: not charged, the flags say why) and family,
+    and what its spot says: which claims there are, and which parts of the code they carry, and why."""
 
     technique_class: str
     counts: tuple[str, ...]
@@ -38,6 +39,9 @@ class Delivered(NamedTuple):
     flags: tuple[str, ...]
     why: tuple[Why, ...]
     includes_guidance: bool
+    on: Claims
+    family: str
+    parts: tuple[Part, ...]
 
 
 def delivered(session: Session, course: Course, place_in_course: int, rulebook: Rulebook) -> Delivered:
@@ -113,7 +117,8 @@ def _delivered(
     about: Mapping[str, Any],
     rulebook: Rulebook,
 ) -> Delivered:
-    knobs = claims(spot, day, rulebook).knobs
+    on = claims(spot, day, rulebook)
+    knobs = on.knobs
     shared = {**_shared(parts), **about, "setting": spot.place.setting, "campus": spot.place.campus}
     kinds = [rulebook.tables["techniques"].answer({**part, **shared}, knobs, day) for part in parts]
     if {"photons", "electrons"} <= {kind.row.gives.get("beams") for kind in kinds}:
@@ -136,7 +141,16 @@ def _delivered(
         flags,
         lead.why,
         includes,
+        on,
+        rulebook.catalogue.family(lead.code or "") or "",
+        _parts(lead, spot, day, rulebook),
     )
+
+
+def _parts(lead: _Coding, spot: Spot, day: date, rulebook: Rulebook) -> tuple[Part, ...]:
+    """Return the claims that carry the code, each with the whole way to it."""
+    found = parts_of(lead.code, spot, day, rulebook) if lead.code is not None else ()
+    return tuple([part._replace(why=(*lead.why, *part.why)) for part in found])
 
 
 class _Coding(NamedTuple):
