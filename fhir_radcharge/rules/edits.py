@@ -130,7 +130,8 @@ def _edits(
         kind = _KIND[charge.bill]
         if number not in blocked and edits.listed(charge.code, kind, charge.day) is False:
             blocked[number].append("code_not_effective")
-        waits = charge.hold or number in blocked or missing_reason(charge, lacks.get(charge.course, frozenset()))
+        lacking = lacks.get(charge.course)
+        waits = charge.hold or number in blocked or (lacking and missing_reason(charge, lacking))
         if not waits:
             limit = edits.unit_limit(charge.code, kind, charge.day)
             key = (charge.bill, charge.day, charge.code)
