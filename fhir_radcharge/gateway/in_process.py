@@ -93,11 +93,17 @@ class _Ear(asyncio.Protocol):
         self._note = note
         self._unpacker = Unpacker()
         self._ended = False
+        self._transport: asyncio.BaseTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
 
     def data_received(self, data: bytes) -> None:
         for note in self._unpacker.feed(data):
             self._ended = self._ended or type(note) is Ended
             self._note(note)
+        if self._ended and self._transport is not None:
+            self._transport.close()
 
     def connection_lost(self, error: Exception | None) -> None:
         if not self._ended:
@@ -132,10 +138,9 @@ class _Inbox:
     def get(self, *, timeout: float) -> Item:
         if not self._items and select.select([self._channel], [], [], timeout)[0]:
             self._read()
-        return self._next()
-
-    def get_nowait(self) -> Item:
-        return self.get(timeout=0.0) if not self._items else self._items.popleft()
+        if not self._items:
+            raise queue.Empty
+        return self._items.popleft()
 
     def _read(self) -> None:
         try:
@@ -146,11 +151,6 @@ class _Inbox:
             self._items.extend(self._unpacker.feed(data))
         else:
             self._items.append(Stop())
-
-    def _next(self) -> Item:
-        if not self._items:
-            raise queue.Empty
-        return self._items.popleft()
 
 
 class _Mouth:

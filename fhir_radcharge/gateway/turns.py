@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any, Protocol
 
@@ -42,7 +43,6 @@ class Inbox(Protocol):
     """Where items arrive in the order in which they were posted; queue.Empty when none came in time."""
 
     def get(self, *, timeout: float) -> Any: ...
-    def get_nowait(self) -> Any: ...
 
 
 def keep_books(open_books: OpenBooks, pace: Pace, inbox: Inbox, tell: Tell) -> None:
@@ -87,6 +87,8 @@ class Turns:
         self._slices = Slices(pace)
         self._failures = 0
         self._crowded = False
+        self._answered = False
+        self._early = Batch()
         self._taken_up = self._told_of = 0
         self._kept = self._commits = 0
 
@@ -94,7 +96,8 @@ class Turns:
         """Keep one batch, then give the backlog its slice if it is due; False when it is time to stop."""
         batch = self._gather()
         waits = self._backlog or bool(batch.heard or batch.asked)
-        slice_due = waits and not batch.stop and self._slices.due(bool(batch.heard), bool(self._outcomes))
+        slice_due = waits and not batch.stop and self._slices.due(bool(batch.heard), self._answered)
+        self._answered = False
         try:
             if batch.heard or not slice_due:
                 self._keep(batch, alone=not slice_due)
@@ -107,27 +110,28 @@ class Turns:
         return not batch.stop
 
     def _gather(self) -> Batch:
-        batch, taken = Batch(), 0
+        batch, self._early = self._early, Batch()
         if self._crowded and not self._backlog:
             # Many speak at once: one commit for all who do within this while costs each of them less than a turn.
             # With a backlog they come together during its slices.
             sleep(self._pace.together_s)
-        try:
-            item = self._inbox.get(timeout=self._patience())
-            while True:
-                self._sort(item, batch)
-                taken += 1
-                if batch.stop or len(batch.heard) >= self._pace.frames_max:
-                    break
-                item = self._inbox.get_nowait()
-        except queue.Empty:
-            if not batch.told and not self._backlog:
-                # Nothing for a while: books may change by the clock (a retry falls due), so look again.
-                self._backlog = True
-                self._hungry.update(self._free)
-        self._taken_up += taken
+        taken = self._take_up(batch, 0.0 if batch else self._patience())
+        if not taken and not batch and not self._backlog:
+            # Nothing for a while: books may change by the clock (a retry falls due), so look again.
+            self._backlog = True
+            self._hungry.update(self._free)
         self._crowded = taken >= self._pace.crowd
         return batch
+
+    def _take_up(self, batch: Batch, wait_s: float) -> int:
+        """Sort into a batch what waits, or what comes first within a while; return how many items it was."""
+        taken = 0
+        with suppress(queue.Empty):
+            while not batch.stop and len(batch.heard) < self._pace.frames_max:
+                self._sort(self._inbox.get(timeout=0.0 if taken else wait_s), batch)
+                taken += 1
+        self._taken_up += taken
+        return taken
 
     def _patience(self) -> float:
         if self._failures:
@@ -150,6 +154,7 @@ class Turns:
             batch.stop = True
         else:
             self._outcomes.append(item)
+            self._answered = True
 
     def _keep(self, batch: Batch, alone: bool) -> None:
         """Commit what was heard; with it what lanes tell and want, unless the slice that follows commits that."""
@@ -197,10 +202,12 @@ class Turns:
 
     def _work(self) -> None:
         with self._ledger.transaction():
-            self._settle_in()
             began = monotonic()
             done = self._engine.work(self._slices.messages, self._slices.size)
             self._slices.took(monotonic() - began, done)
+            # Lanes that were answered meanwhile have their next message with this commit, not with the one after.
+            self._take_up(self._early, 0.0)
+            self._settle_in()
             if done:
                 self._hungry.update(self._free)
             sends = self._next_sends()

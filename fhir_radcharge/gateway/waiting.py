@@ -106,6 +106,10 @@ class Batch:
         self.asked: list[Asked] = []
         self.stop = False
 
+    def __bool__(self) -> bool:
+        """Return whether there is anything to do for it."""
+        return bool(self.heard or self.asked or self.stop)
+
 
 def dealt(told: list[tuple[int, int]], answers: list[bytes | None]) -> list[tuple[int, list[bytes | None]]]:
     """Give each ticket its own stretch of the answers."""
