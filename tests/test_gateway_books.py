@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from gateway_peers import Till, books_of, message, run, until
 
-from fhir_radcharge.engine import Heard
+from fhir_radcharge.engine import Heard, Outcome, Send
 from fhir_radcharge.errors import LedgerError
 from fhir_radcharge.gateway.books import Books
 from fhir_radcharge.gateway.logs import JsonLines
@@ -105,6 +106,50 @@ def test_a_backlog_is_worked_through_in_slices_while_senders_are_served() -> Non
             await until(lambda: till.backlog == 0)
 
             assert max(till.slices) <= 7
+
+    run(story())
+
+
+class Carrier:
+    """A link of one lane that writes down what it is to carry, and at which commit."""
+
+    destination, lanes = "biller", 1
+
+    def __init__(self, till: Till) -> None:
+        self._till = till
+        self.sends: list[tuple[bytes, int]] = []
+
+    def carry(self, sends: list[Send]) -> None:
+        self.sends += [(send.body, self._till.commits) for send in sends]
+
+
+def test_a_lane_that_is_answered_during_a_slice_goes_on_with_its_commit() -> None:
+    class Slow(Till):
+        begun, go_on = threading.Event(), threading.Event()
+
+        def work(self, messages_max: int, patients_max: int) -> int:
+            if self.backlog:
+                self.begun.set()
+                assert self.go_on.wait(5.0)
+            return super().work(messages_max, patients_max)
+
+    async def story() -> None:
+        till = Slow()
+        till.queue("biller", 0, "M1", "M2")
+        carrier, ear = Carrier(till), Ear()
+        async with books_of(till, poll_s=60.0) as books:
+            books.want(carrier, 0)
+            await until(lambda: len(carrier.sends) == 1)
+            till.backlog = 1
+            books.hear(ear, heard("M9"))
+            await asyncio.to_thread(till.begun.wait, 5.0)
+            before = till.commits
+            books.settle(Outcome(1, 1, "accepted", "AA", b""))
+            books.want(carrier, 0)
+            till.go_on.set()
+            await until(lambda: len(carrier.sends) == 2)
+
+            assert carrier.sends[1] == (message("M2"), before + 1)
 
     run(story())
 
