@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 
 from fhir_radcharge.model import Charge, Due
@@ -176,10 +177,10 @@ def _decider(charge: Charge | None, other: Charge | None, changed: frozenset[Ste
     """Return the row that made this line what it is: one whose content differs, else one that the other lacks."""
     if charge is None:
         return NOTHING
-    steps = [(why.table, why.row) for why in charge.why]
+    steps = [why[:2] for why in charge.why]
     if not steps:
         return "no table"
-    others = {(why.table, why.row) for why in other.why} if other is not None else set()
+    others = {why[:2] for why in other.why} if other is not None else set()
     differing = [step for step in steps if step in changed] or [step for step in steps if step not in others]
     table, row = (differing or steps)[-1]
     return f"{table}/{row}"
@@ -226,8 +227,9 @@ class Tally:
     def add(self, patient: str, before: Due, after: Due, found: Iterable[Change], span: Span) -> None:
         """Add one patient's answers and what differs between them, within the dates of service."""
         mine = [change for change in found if span.has(change)]
-        self._count_codes(before, 0, span)
-        self._count_codes(after, 1, span)
+        self._count_codes(before, (0, 1) if after is before else (0,), span)
+        if after is not before:
+            self._count_codes(after, (1,), span)
         touched = sum(1 for change in mine if change.before is not None)
         self.unchanged += sum(1 for charge in before.charges if span.holds(charge.day)) - touched
         courses: defaultdict[Cause, set[str]] = defaultdict(set)
@@ -247,15 +249,16 @@ class Tally:
         if before is not after:
             self._count_flags(before, after, span)
 
-    def _count_codes(self, due: Due, side: int, span: Span) -> None:
+    def _count_codes(self, due: Due, sides: Sequence[int], span: Span) -> None:
         by_code = self.by_code
         for charge in due.charges:
             if charge.hold is None and span.holds(charge.day):
-                key = (charge.bill, _code(charge))
+                key = (charge.bill, _spelled(charge.code, charge.modifiers))
                 counts = by_code.get(key)
                 if counts is None:
                     counts = by_code[key] = [0, 0]
-                counts[side] += charge.units
+                for side in sides:
+                    counts[side] += charge.units
 
     def _count_flags(self, before: Due, after: Due, span: Span) -> None:
         old, new = set(before.flags), set(after.flags)
@@ -290,6 +293,9 @@ class Span(NamedTuple):
 
 
 def _code(charge: Charge | None) -> str:
-    if charge is None:
-        return "-"
-    return "-".join((charge.code, *charge.modifiers))
+    return "-" if charge is None else _spelled(charge.code, charge.modifiers)
+
+
+@lru_cache(1024)
+def _spelled(code: str, modifiers: tuple[str, ...]) -> str:
+    return "-".join((code, *modifiers))

@@ -201,15 +201,15 @@ class _Foresight:
             accounts = Accounts(book, book.live(), due.charges, self._parsed[id(side)])
         except RadchargeError:
             return False
+        # What makes two lines one, and the slot and account: slices, because this is hot.
+        lines = [(c.bill, (*c[:6], *c[7:10], c.slot, accounts.of(c)), c.units) for c in due.charges if c.hold is None]
         for name, destination in side.site.destinations.items():
             units: defaultdict[tuple[Any, ...], int] = defaultdict(int)
-            charges = [charge for charge in due.charges if charge.bill in destination.bills]
+            for bill, line, count in lines:
+                if bill in destination.bills:
+                    units[line] += count
             standing = book.standing(name, self._modes.get(name, "live"))
-            # What makes two lines one, and the slot and account: slices, because this is hot.
-            for c in charges:
-                if c.hold is None:
-                    units[(*c[:6], *c[7:10], c.slot, accounts.of(c))] += c.units
-            for s in accounts.placed(standing, charges, line_key):
+            for s in accounts.placed(standing, due.charges, line_key):
                 units[(*s[1:7], *s[8:13])] -= s.units
             if any(units.values()):
                 return False
