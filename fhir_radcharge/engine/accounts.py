@@ -53,7 +53,7 @@ class Accounts:
 
     def _dated_by(self, charge: Charge) -> tuple[int, str]:
         for name in (charge.dated_by, *reversed(charge.events)):
-            saying = self._of_day.get((name, charge.day)) or self._sayings.get(name)
+            saying = (self._of_day and self._of_day.get((name, charge.day))) or self._sayings.get(name)
             if saying is not None and saying.event.message:
                 return saying.event.message, account_of(self._book, saying.account, self._insurance(saying))
         return 0, account_of(self._book, "")
