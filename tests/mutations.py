@@ -65,6 +65,20 @@ MUTANTS = (
         'taken = "taken" if',
         ("tests/test_engine_receive.py",),
     ),
+    Mutant(
+        "a_message_without_a_name_is_taken",
+        "fhir_radcharge/engine/receive.py",
+        "if header.control_id in _NO_NAME:",
+        "if False:",
+        ("tests/test_engine_receive.py",),
+    ),
+    Mutant(
+        "a_delivery_of_tomorrow_is_taken",
+        "fhir_radcharge/wire/ft1.py",
+        "    if day > sent:\n",
+        "    if False:\n",
+        ("tests/test_profiles_dates.py",),
+    ),
     # ---- what is said, and under which name
     Mutant(
         "chance_in_the_posting_id",
@@ -115,6 +129,13 @@ MUTANTS = (
         '.on_ambiguous == "resend":',
         '.on_ambiguous != "never":',
         RIG,
+    ),
+    Mutant(
+        "what_is_never_taken_is_nobodys_work",
+        "fhir_radcharge/engine/declined.py",
+        "        hold(self._ledger, [item], at)\n",
+        "",
+        ("tests/test_engine_sending.py",),
     ),
     Mutant("refused_still_stands", "fhir_radcharge/engine/patients.py", "or line.id in self.struck or", "or", RIG),
     Mutant(

@@ -225,3 +225,27 @@ def test_what_a_message_did_to_a_course_is_not_dismissed_with_it(base: Desk, tmp
 
     assert [] == desk.rows("select key from open_item where category = 'notice'")
     assert holds == desk.rows("select key from open_item where category in ('hold', 'flag', 'refused') order by key")
+
+
+def test_a_destination_that_takes_nothing_is_listed_with_its_owner_and_way_out(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    desk.hear_all(*course_messages("bone_2d", seed=3))
+    for _ in range(12):
+        desk.send("not_taken", "AR")
+    asked = desk.rows("select destination, note from open_item where category = 'not_taken' order by destination")
+    desk.close()
+
+    told = desk.run("queue", "--category", "not_taken").output.splitlines()
+    shown = desk.run("queue", "show", str(desk.one("select key from open_item where destination = 'facility_biller'"))).output
+
+    assert [
+        "not_taken AR: a destination did not take a message ten times in a row; it is tried again without end, and what"
+        " stands behind it waits",
+        "  interface analyst is asked; way out: who runs the destination is asked why; it ends by itself when the message"
+        " is taken or refused",
+    ] == told[:2]
+    assert [f"attempt 10 {destination} {posting}" for destination, posting in asked] == sorted(
+        line.split("  ")[-1].strip() for line in told[2:-1]
+    )
+    assert (2, "  at        facility_biller\n" in shown) == (len(asked), True)
+    assert [] == [line for line in desk.run("books").output.splitlines() if "BROKEN" in line]
