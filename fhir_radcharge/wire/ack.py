@@ -10,6 +10,7 @@ from fhir_radcharge.errors import MessageError
 from fhir_radcharge.wire import er7
 from fhir_radcharge.wire.charset import is_known
 from fhir_radcharge.wire.er7 import Delimiters, Message
+from fhir_radcharge.wire.versions import HEARD
 
 Kind = Literal["accept", "error", "reject"]
 
@@ -19,6 +20,7 @@ _ACCEPT_ACK = frozenset({"AL", "NE", "ER", "SU"})  # HL7 table 0155
 _FT1 = re.compile(r"FT1\[([1-9]\d{0,3})\](?:-|$)")
 _NO_ERRORS = frozenset({"W", "I"})
 _PLACE = re.compile(r"([A-Z][A-Z0-9]{2})(?:\[(\d+)\])?(?:-(\d+)(?:\[(\d+)\])?(?:\.(\d+)(?:\.(\d+))?)?)?")
+_REMEMBERED_BYTES_MAX = 500
 _FRAMING = {0x0A: None, 0x0B: None, 0x0D: None, 0x1C: None}
 _CONDITIONS = {  # HL7 table 0357
     "100": "Segment sequence error", "101": "Required field missing", "102": "Data type error",
@@ -67,14 +69,21 @@ def header(raw: bytes) -> Header:
     parts = line.decode("latin-1").split(delimiters.field)
     parts.insert(1, delimiters.field)
     parts += [""] * (17 - len(parts))
-    return Header(
-        delimiters, tuple(parts),
-        _leaf(parts[3], delimiters), _leaf(parts[4], delimiters),
-        _leaf(parts[5], delimiters), _leaf(parts[6], delimiters), parts[7],
-        *_three(parts[9], delimiters),
-        _whole(parts[10], delimiters), _leaf(parts[11], delimiters), _leaf(parts[12], delimiters),
-        parts[15].strip(), parts[16].strip(),
-    )  # fmt: skip
+    # Whatever is sent, only what is short is remembered.
+    read = _alike if len(line) <= _REMEMBERED_BYTES_MAX else _alike.__wrapped__
+    names, kind, asks = read(delimiters, *parts[3:7], parts[9], *parts[11:13], *parts[15:17])
+    return Header(delimiters, tuple(parts), *names, parts[7], *kind, _whole(parts[10], delimiters), *asks)
+
+
+@lru_cache(maxsize=512)
+def _alike(
+    d: Delimiters, sender: str, facility: str, receiver: str, at: str, kind: str, processing: str, version: str,
+    accept: str, application: str,
+) -> tuple[tuple[str, str, str, str], tuple[str, str, str], tuple[str, str, str, str]]:  # fmt: skip
+    """Return what the headers of a sender have in common: the four names, the type, and how it is to be answered."""
+    names = _leaf(sender, d), _leaf(facility, d), _leaf(receiver, d), _leaf(at, d)
+    asks = _leaf(processing, d), _leaf(version, d), accept.strip(), application.strip()
+    return names, _three(kind, d), asks
 
 
 def answer_code(heard: Header, kind: Kind, original: bool = False) -> str:
@@ -158,7 +167,6 @@ def refused_lines(raw: bytes) -> frozenset[int]:
     return frozenset(int(match[1]) for match in found if match) if all(found) else frozenset()
 
 
-@lru_cache(maxsize=512)
 def _leaf(field: str, d: Delimiters) -> str:
     """Return the first component, decoded; its bytes are taken as UTF-8 if they are, else as Latin-1."""
     if field.isalnum() and field.isascii():
@@ -178,7 +186,6 @@ def _whole(field: str, d: Delimiters) -> str:
     return er7.unescape(field, d).strip()
 
 
-@lru_cache(maxsize=512)
 def _three(field: str, d: Delimiters) -> tuple[str, str, str]:
     """Return type, trigger and structure; the type alone, and DFT_P03 for DFT^P03, are common in MSH-9."""
     parts = [part.strip() for part in er7.components(field, d)]
@@ -189,9 +196,14 @@ def _three(field: str, d: Delimiters) -> tuple[str, str, str]:
     return kind, trigger, structure
 
 
-@lru_cache(maxsize=64)
+_VERSIONS = {version: tuple(map(int, version.split("."))) for version in HEARD if version}
+
+
 def _numbers(version: str) -> tuple[int, ...]:
     """Return 2.5.1 as (2, 5, 1); what is no version counts as the oldest."""
+    known = _VERSIONS.get(version)
+    if known is not None:
+        return known
     parts = version.split(".")
     return tuple(int(part) for part in parts) if all(p.isascii() and p.isdigit() for p in parts) else (2, 1)
 
