@@ -47,18 +47,21 @@ def made(path: Path, events: int) -> None:
     books = sqlite3.connect(path)
     ((have,),) = books.execute("select count(*) from event")
     tops = {name: books.execute(f"select max(number) from {name}").fetchone()[0]
-            for name in ("patient", "event", "posting")}  # fmt: skip
+            for name in ("patient", "event", "posting", "message")}  # fmt: skip
     for copy in range(1, -(-events // have)):
-        p, e, n = (tops[name] * copy for name in ("patient", "event", "posting"))
+        p, e, n, m = (tops[name] * copy for name in ("patient", "event", "posting", "message"))
+        books.execute(f"insert into message select number + {m}, listener, peer, received_at, dedup, content,"
+                      " disposition, answer, raw from message where number <= ?", (tops["message"],))  # fmt: skip
         books.execute(f"insert into patient select number + {p}, randomblob(16) from patient where number <= ?",
                       (tops["patient"],))  # fmt: skip
         books.execute(
             f"insert into event select number + {e}, key, source, event_id, revision, kind,"
-            f" patient + {p}, account, voided, message, edition, content, body from event where number <= ?",
+            f" patient + {p}, account, voided, message + {m}, edition, content, body from event where number <= ?",
             (tops["event"],),
         )
         columns = [row[1] for row in books.execute("pragma table_info(posting)")]
         spelled = {"number": f"number + {n}", "id": f"id || '{copy}'", "patient": f"patient + {p}",
+                   "message": f"message + {m}",
                    "credits": f"credits || '{copy}'",
                    # An account is of one patient: of the copy, not of the one that was copied.
                    "account": f"(select lower(hex(key)) from patient q where q.number = posting.patient + {p})"
