@@ -54,7 +54,7 @@ def unescape(text: str, d: Delimiters) -> str:
 
 def escape(text: str, d: Delimiters) -> str:
     """Encode one leaf value, so that no character of it can end a field, a segment or a frame."""
-    if text.isalnum():
+    if not text or text.isalnum():
         return text
     coded = text.translate(_escapes(d))
     if not d.escape and coded != text:

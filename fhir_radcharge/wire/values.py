@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 
 from fhir_radcharge.errors import RuleError
 from fhir_radcharge.wire.destination import Said, Write
@@ -14,7 +15,7 @@ from fhir_radcharge.wire.paths import leaf
 
 def recoded(raw: str, source: Delimiters, target: Delimiters) -> str:
     """Return a field in other delimiters: each leaf is decoded once and escaped anew, so that it stays one leaf."""
-    if not raw or source[:5] == target[:5]:
+    if not raw or source == target or source[:5] == target[:5]:
         return raw
     levels = (
         (source.repetition, target.repetition),
@@ -33,6 +34,7 @@ def _recoded(raw: str, levels: tuple[tuple[str, str], ...], source: Delimiters, 
     return new.join([_recoded(piece, deeper, source, target) for piece in raw.split(mark)])
 
 
+@lru_cache(maxsize=1024)
 def _day(day: date) -> str:
     return day.isoformat().replace("-", "")
 
