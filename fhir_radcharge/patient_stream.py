@@ -130,8 +130,9 @@ def _simple(connection: sqlite3.Connection, numbers: Sequence[int]) -> dict[int,
     _hear(found, rows(
         "select patient, key, revision, voided, content, account, source, event_id, kind, message, body"
         " from event where patient", "patient, number"))  # fmt: skip
-    for row in rows(f"select patient, {LINE_COLUMNS} from posting where patient", "patient, number"):  # noqa: S608
-        found[row[0]].add_line(read_line(row[1:]))
+    for row in rows(f"select {LINE_COLUMNS} from posting where patient", "patient, number"):  # noqa: S608
+        line = read_line(row)
+        found[line.patient].add_line(line)
     for patient, posting in rows("select patient, posting from struck where patient"):
         found[patient].struck.add(posting)
     for row in rows(f"select {COLUMNS} from open_item where patient", "patient, key"):  # noqa: S608
