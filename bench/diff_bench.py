@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from datetime import date
+from multiprocessing import get_context
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -122,7 +123,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = asked.books or Path(folder) / "bench.db"
         if not path.exists():
-            made(path, asked.events)
+            # In a process of its own, so that the memory shown is that of the comparison.
+            making = get_context("spawn").Process(target=made, args=(path, asked.events))
+            making.start()
+            making.join()
         own = {"rare": RARE, "common": COMMON}
         drafts = {name: _draft(Path(folder) / name, edit) for name, edit in own.items()}
         if asked.draft:
