@@ -332,6 +332,21 @@ def test_what_a_small_memory_forgets_is_read_again(tmp_path: Path) -> None:
     assert books[0] == books[1]
 
 
+def test_a_credit_is_the_same_whether_its_charge_is_remembered_or_read_again(tmp_path: Path) -> None:
+    said = []
+    for remembered in (1, 20_000):
+        desk = Desk(tmp_path / f"{remembered}.db", remembered_max=remembered)
+        for number, patient, line in (
+            ("1", "P1", ft1("E1")), ("2", "P2", ft1("E2")), ("3", "P1", ft1("E1", revision=1, day="2026-03-03"))
+        ):  # fmt: skip
+            desk.hear(dft(number, patient, line))
+            desk.work()
+        said.append(desk.ledger.read("select kind, cause, why from posting order by number"))
+
+    assert [kind for kind, *_ in said[0]] == ["CHARGE", "CHARGE", "CREDIT", "CHARGE"]
+    assert said[0] == said[1]
+
+
 def test_a_batch_of_large_messages_ends_where_memory_does(tmp_path: Path) -> None:
     desk = Desk(tmp_path / "a.db")
     desk.hear(*(dft(f"{i}", f"P{i}", ft1(f"E{i}"), "ZZZ|" + "x" * (3 << 20)) for i in range(5)))

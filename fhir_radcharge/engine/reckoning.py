@@ -145,7 +145,9 @@ class _Reckoning:
         credited = correction.credits
         if credited is not None:
             old = self._book.lines[credited.posting]
-            charge, line_key, account = old.charge, old.line_key, old.account
+            # The books remember a line without its trace, so a credit must be the same where memory still has one.
+            charge = old.charge._replace(events=(), why=(), note="")
+            line_key, account = old.line_key, old.account
             message, of, patient = old.message, credited.posting, old.patient
         else:
             assert correction.charge is not None
