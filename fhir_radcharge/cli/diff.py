@@ -94,24 +94,24 @@ class _Told:
 
     def say(self, found: Any) -> None:
         """Take a change or a foreseen posting."""
-        if isinstance(found, Foreseen):
+        if isinstance(found, Foreseen | Unsendable):
             self.totals.add(found)
-            if len(self.foreseen) < FORESEEN_IN_JSON:
-                self.foreseen.append(found)
-            row = _posting_cells(found)
-        elif isinstance(found, Unsendable):
-            self.totals.add(found)
-            row = _unsendable_cells(found)
-        else:
-            row = _change_cells(*found)
+        if isinstance(found, Foreseen) and len(self.foreseen) < FORESEEN_IN_JSON:
+            self.foreseen.append(found)
         if self._writer is not None:
-            self._writer.writerow(cells(row))
+            self._writer.writerow(cells(_cells_of(found)))
 
     @property
     def differs(self) -> bool:
         """Whether anything would be other than it is."""
         tally = self.tally
         return bool(tally.changed or tally.flags or tally.failed or self.totals.counts or self.totals.unsendable)
+
+
+def _cells_of(found: Any) -> list[Any]:
+    if isinstance(found, Foreseen):
+        return _posting_cells(found)
+    return _unsendable_cells(found) if isinstance(found, Unsendable) else _change_cells(*found)
 
 
 def _change_cells(patient: Any, change: Change) -> list[Any]:
