@@ -31,6 +31,7 @@ from fhir_radcharge.gateway.http.listener import FhirListener
 from fhir_radcharge.gateway.in_process import InProcess
 from fhir_radcharge.gateway.lobby import Door, Limits, Lobby
 from fhir_radcharge.ledger import Ledger
+from fhir_radcharge.memory import settled
 from fhir_radcharge.site import load_site
 
 MAPPINGS = Path(__file__).parent.parent / "mappings"
@@ -92,6 +93,7 @@ def one_round(pipe: Pipe, folder: Path, asked: argparse.Namespace, run: str) -> 
         ledger = Ledger(folder / f"{run}.db")
         return (whole_engine(ledger) if asked.engine else IntakeOnly(ledger)), ledger
 
+    settled()
     place = InProcess(open_books)
     began = processor_s()
     try:

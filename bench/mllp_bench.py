@@ -33,6 +33,7 @@ from fhir_radcharge.gateway.in_process import InProcess
 from fhir_radcharge.gateway.listener import Listener
 from fhir_radcharge.gateway.lobby import Door, Limits, Lobby
 from fhir_radcharge.ledger import Ledger
+from fhir_radcharge.memory import settled
 from fhir_radcharge.wire import ack
 
 BODY = (
@@ -127,6 +128,7 @@ def one_round(pipe: Pipe, folder: Path, connections: int, messages: int, work_s:
         ledger = Ledger(folder / f"{run}.db")
         return IntakeOnly(ledger, work_s), ledger
 
+    settled()
     place = InProcess(open_books)
     began = processor_s()
     try:

@@ -18,7 +18,6 @@ from fhir_radcharge.gateway.roles import Bookkeeper, Ledger, Verb
 from fhir_radcharge.gateway.server import serve
 from fhir_radcharge.ledger import Ledger as Books
 from fhir_radcharge.live_tables import LiveTables, current
-from fhir_radcharge.memory import settled
 from fhir_radcharge.site import Site, load_site
 
 # A gateway that was killed leaves a process behind that keeps what had arrived, closes the books and ends.
@@ -91,7 +90,6 @@ def opener(config: Config, site: Site) -> Callable[[], tuple[Bookkeeper, Ledger]
         engine = engine_of(config, site, ledger)
         for word, fields in lacking(config, site, ledger):
             log.warning(word, **fields)
-        settled()
         return engine, ledger
 
     return opened
@@ -101,5 +99,4 @@ def run(config: Config, verbs: Mapping[str, Verb]) -> None:
     """Serve until the process is told to stop."""
     site = current(site_of(config))
     Path(config.store.path).parent.mkdir(parents=True, exist_ok=True)
-    settled()
     serve(config, site, opener(config, site), verbs)

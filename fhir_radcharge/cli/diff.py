@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gc
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from fhir_radcharge.config import Config
 from fhir_radcharge.csv_cells import cells
 from fhir_radcharge.errors import ConfigError, LedgerError
 from fhir_radcharge.gateway.doors import as_configured
+from fhir_radcharge.memory import settled
 from fhir_radcharge.recoding import Hearing
 from fhir_radcharge.serving import official_db, site_in_force
 from fhir_radcharge.site import load_site
@@ -160,8 +160,7 @@ def _over_books(told: _Told, rules: Path, config_path: Path | None, mappings: Pa
             base = Side(in_force, site_edits(in_force, official or official_db(config)))
         ((total,),) = connection.execute("select count(*) from event")
         # What is read once and kept need not be looked at by the collector again and again.
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 50)
+        settled()
         with _Watch(total, "events", quiet) as watch:
             compared(connection, base, draft, span, told.tally, told.say, watch.seen)
     warnings = []

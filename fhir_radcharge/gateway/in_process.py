@@ -24,9 +24,10 @@ from typing import Any, NoReturn
 from fhir_radcharge.errors import LedgerError, RadchargeError
 from fhir_radcharge.gateway.logs import log
 from fhir_radcharge.gateway.pace import EVEN, Pace
-from fhir_radcharge.gateway.roles import OpenBooks
+from fhir_radcharge.gateway.roles import Bookkeeper, Ledger, OpenBooks
 from fhir_radcharge.gateway.turns import keep_books
 from fhir_radcharge.gateway.waiting import Broken, Ended, Item, Note, Refused, Replied, Stop
+from fhir_radcharge.memory import settled
 
 _LENGTH = 4
 _READ_BYTES = 1 << 20
@@ -116,9 +117,15 @@ def _own(channel: socket.socket, open_books: OpenBooks, pace: Pace) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     status = 1
+
+    def opened() -> tuple[Bookkeeper, Ledger]:
+        books = open_books()
+        settled()
+        return books
+
     try:
         # No other thread wants the interpreter, so there is nobody to give a breath to.
-        keep_books(open_books, pace._replace(breath_s=0.0), _Inbox(channel), _Mouth(channel))
+        keep_books(opened, pace._replace(breath_s=0.0), _Inbox(channel), _Mouth(channel))
         status = 0
     finally:
         with suppress(OSError, ValueError):

@@ -62,7 +62,7 @@ class Slices:
         if now - self._heard_at > self._pace.quiet_s:
             answering = now - self._answered_at <= self._pace.quiet_s
             self._wanted_s = self._pace.answering_slice_s if answering else self._pace.quiet_slice_s
-        self.size = max(1, min(self._pace.messages_max, int(self._wanted_s / self._each_s)))
+        self.size = max(1, min(self._pace.messages_max, round(self._wanted_s / self._each_s)))
         return True
 
     @property

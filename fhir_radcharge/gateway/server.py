@@ -24,6 +24,7 @@ from fhir_radcharge.gateway.listener import Listener
 from fhir_radcharge.gateway.lobby import Lobby
 from fhir_radcharge.gateway.logs import log, write_logs
 from fhir_radcharge.gateway.roles import OpenBooks, Verb
+from fhir_radcharge.memory import settled
 from fhir_radcharge.site import Site
 from fhir_radcharge.wire.fhir.destination import FhirDestination
 
@@ -66,6 +67,7 @@ def serve(
     if around.logs:
         write_logs(level=config.work.log_level)
     _raise_file_limit()
+    settled()
     place = InProcess(open_books, pace_of(config))
     try:
         asyncio.run(Gateway(config, site, place, verbs, around).run())
