@@ -81,9 +81,9 @@ def test_a_kill_at_any_moment_loses_no_answered_message(tmp_path: Path) -> None:
             saying = [asyncio.ensure_future(say(port, names, answered, enough, limit)) for names in lanes]
             await asyncio.wait_for(enough.wait(), 15.0)
             kill(process.pid, VICTIMS[turn % len(VICTIMS)])
-            await process.wait()
+            await process.communicate()  # returns when both have ended
             await asyncio.gather(*saying)
-            Ledger(tmp_path / "radcharge.db", lock_within_s=5.0).close()
+            Ledger(tmp_path / "radcharge.db").close()
             books = kept(tmp_path)
 
             assert answered.items() <= books.items()

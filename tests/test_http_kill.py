@@ -67,7 +67,7 @@ def test_a_killed_door_has_lost_nothing_that_it_answered(tmp_path: Path) -> None
             await asyncio.sleep(0.005)
         os.kill(server.pid, signal.SIGKILL)
         await asyncio.gather(*senders)
-        await server.wait()
+        await server.communicate()  # returns when the process of the books has ended too
 
     run(story)
     books = sqlite3.connect(tmp_path / "radcharge.db")
