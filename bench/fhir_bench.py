@@ -77,6 +77,9 @@ class IntakeOnly:
     def settle(self, outcomes: Sequence[Outcome]) -> None:
         return None
 
+    def rest(self) -> None:
+        return None
+
 
 def whole_engine(ledger: Ledger) -> Engine:
     """Return an engine with active tables."""

@@ -99,6 +99,9 @@ class IntakeOnly:
     def settle(self, outcomes: Sequence[Outcome]) -> None:
         return None
 
+    def rest(self) -> None:
+        return None
+
 
 def _absent(*anything: Any) -> Any:
     raise AssertionError("intake needs no other room")

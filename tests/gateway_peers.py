@@ -61,6 +61,7 @@ class Till:
         self.gate = threading.Event()
         self.gate.set()
         self.waiting = threading.Event()
+        self.rested = False
         self._thread: int | None = None
         self._open = False
 
@@ -142,6 +143,10 @@ class Till:
                     self.taken.discard(key)
                     if outcome.kind != "not_taken":
                         waiting.popleft()
+
+    def rest(self) -> None:
+        assert self._open
+        self.rested = True
 
     def told(self) -> list[tuple[int, int, str, str]]:
         """Return what became of each attempt: number, attempt, kind, code."""

@@ -212,6 +212,55 @@ def test_a_message_that_stops_the_program_is_put_aside_at_the_third_start(tmp_pa
     assert desk.queue() == [("quarantined", "quarantined")]
 
 
+def test_an_end_in_order_between_count_and_work_counts_for_no_message(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+    desk.hear(dft("1", "P1", ft1("E1")), dft("2", "P2", ft1("E2")))
+    for _ in range(5):
+        desk.crash()
+        desk.engine.work(10)
+        with desk.ledger.transaction():
+            desk.engine.rest()
+    desk.crash()
+    desk.work()
+
+    assert desk.queue() == []
+    assert len(desk.send()) == 2
+    assert desk.ledger.read("select name from cursor where name like 'starts/%'") == []
+
+
+def test_an_end_in_order_does_not_forget_a_start_at_which_the_process_ended(tmp_path: Path) -> None:
+    def read_dft(message, sender, site, number):  # type: ignore[no-untyped-def]
+        raise Killed
+
+    desk = Desk(tmp_path / "a.db", rooms=ROOMS._replace(read_dft=read_dft))
+    desk.hear(dft("1", "P1", ft1("E1")))
+    for _ in range(2):
+        with pytest.raises(Killed):
+            desk.work()
+        desk.crash()
+    with desk.ledger.transaction():
+        desk.engine.rest()
+    desk.crash()
+    desk.work()
+
+    assert desk.queue() == [("quarantined", "quarantined")]
+
+
+def test_what_is_undone_between_count_and_work_counts_no_second_start(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "a.db")
+    desk.hear(dft("1", "P1", ft1("E1")))
+    desk.crash()
+    for _ in range(3):
+        desk.engine.work(10)
+        with pytest.raises(ZeroDivisionError), desk.ledger.transaction():  # noqa: PT012
+            desk.engine.work(10)
+            raise ZeroDivisionError
+    desk.work()
+
+    assert desk.queue() == []
+    assert len(desk.send()) == 1
+
+
 def test_a_rollback_is_forgotten_by_the_memory_too(tmp_path: Path) -> None:
     desk = Desk(tmp_path / "a.db")
     desk.hear(dft("1", "P1", ft1("E1")))

@@ -188,6 +188,20 @@ def test_a_verb_hears_of_a_storage_failure() -> None:
     run(story())
 
 
+def test_the_engine_is_told_of_an_end_in_order_and_books_that_cannot_be_written_are_closed_without() -> None:
+    async def story(failures: int) -> None:
+        till, told = Till(), list[BaseException]()
+        books = Books(OnThread(till.books), told.append)
+        await books.open()
+        await until(lambda: till.slices != [])
+        till.failures_to_come = failures
+        await books.close()
+        assert (told, till.rested, till.closed) == ([], True, True)
+
+    run(story(0))
+    run(story(1))
+
+
 def test_our_own_bug_is_reported_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Till):
         def receive(self, heard: Sequence[Heard]) -> list[bytes | None]:
@@ -206,7 +220,7 @@ def test_our_own_bug_is_reported_with_its_reason(caplog: pytest.LogCaptureFixtur
         assert (line["exception"], line["place"].split(":")[0]) == ("ZeroDivisionError", "test_gateway_books.py")
         assert "IVA" not in JsonLines().format(record)
         assert [type(error) for error in failures] == [ZeroDivisionError]
-        assert till.closed
+        assert (till.rested, till.closed) == (False, True)
 
     run(story())
 

@@ -66,6 +66,10 @@ class Engine:
         """
         return self._work.work(messages_max, patients_max)
 
+    def rest(self) -> None:
+        """Note that the process ends in order: the last call before the ledger is closed."""
+        self._work.rest()
+
     def follow_activations(self, follow: Callable[[], None]) -> None:
         """Have `follow` called, between two transactions of others, when other tables were activated than before."""
         self._work.follow_activations(follow)

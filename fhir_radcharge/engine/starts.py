@@ -15,17 +15,25 @@ class Starts:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._counted = ("", 0)
+        self._with_this: dict[str, int] = {}
 
     def counted(self, name: str) -> bool:
-        """Count this start; tell whether the count is on disk already, so that the work may begin."""
-        this = name, self._ledger.generation
-        if self._counted == this:
-            self._counted = ("", 0)
+        """Count this start, once whatever is undone meanwhile; tell whether the count is on disk already, so that
+        the work may begin."""
+        before = self.of(name)
+        with_this = self._with_this.setdefault(name, before + 1)
+        if before == with_this:
             return True
-        set_cursor(self._ledger, f"starts/{name}", self.of(name) + 1)
-        self._counted = this
+        set_cursor(self._ledger, f"starts/{name}", with_this)
         return False
+
+    def rest(self) -> None:
+        """Take back this start where the work was not begun or not done: a process that ends in order died of none."""
+        for name, with_this in self._with_this.items():
+            if self.of(name) == with_this:
+                self._ledger.write("update cursor set value = value - 1 where name = ?", (f"starts/{name}",))
+        self._ledger.write("delete from cursor where name like 'starts/%' and value <= 0")
+        self._with_this.clear()
 
     def of(self, name: str) -> int:
         """Return how many starts were counted."""

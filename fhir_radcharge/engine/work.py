@@ -76,6 +76,10 @@ class Work:
         """Have something called before the first work after an activation, and before the first work at all."""
         self._activation.follow = follow
 
+    def rest(self) -> None:
+        """Note that the process ends in order: nothing that was begun has stopped it."""
+        self._starts.rest()
+
     def recompute(self, patients: Iterable[int]) -> None:
         """Compute some patients now, whoever waits longer; without active tables they wait."""
         if self._activation.is_active():

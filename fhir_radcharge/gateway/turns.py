@@ -62,6 +62,7 @@ def keep_books(open_books: OpenBooks, pace: Pace, inbox: Inbox, tell: Tell) -> N
     try:
         while turns.turn():
             pass
+        turns.rest()
     except BaseException as error:  # noqa: BLE001  our bug: the process ends, but with its reason
         log.defect("books_defect", error)
         tell(Broken(error))
@@ -108,6 +109,11 @@ class Turns:
         except LedgerError as error:
             self._storage_failed(batch, error)
         return not batch.stop
+
+    def rest(self) -> None:
+        """Let the engine note that this is an end in order; books that cannot be written are closed without."""
+        with suppress(LedgerError), self._ledger.transaction():
+            self._engine.rest()
 
     def _gather(self) -> Batch:
         batch, self._early = self._early, Batch()
