@@ -12,6 +12,7 @@ from fhir_radcharge.config import Config
 from fhir_radcharge.editions import active, in_force
 from fhir_radcharge.engine import Engine
 from fhir_radcharge.engine.rooms import rooms
+from fhir_radcharge.errors import ConfigError
 from fhir_radcharge.gateway.doors import as_configured
 from fhir_radcharge.gateway.logs import log
 from fhir_radcharge.gateway.roles import Bookkeeper, Ledger, Verb
@@ -95,8 +96,16 @@ def opener(config: Config, site: Site) -> Callable[[], tuple[Bookkeeper, Ledger]
     return opened
 
 
+def books_folder(path: Path) -> None:
+    """Make the folder of the books, unless it is there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"store.path: {error.strerror}; name a folder that is there or can be made") from None
+
+
 def run(config: Config, verbs: Mapping[str, Verb]) -> None:
     """Serve until the process is told to stop."""
     site = current(site_of(config))
-    Path(config.store.path).parent.mkdir(parents=True, exist_ok=True)
+    books_folder(Path(config.store.path))
     serve(config, site, opener(config, site), verbs)

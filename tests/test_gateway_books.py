@@ -202,6 +202,19 @@ def test_the_engine_is_told_of_an_end_in_order_and_books_that_cannot_be_written_
     run(story(1))
 
 
+def test_a_disk_that_is_full_for_hours_ends_nothing() -> None:
+    async def story() -> None:
+        till = Till()
+        async with books_of(till, retry_s=1e-9, retry_max_s=1e-9, poll_s=0.01) as books:
+            till.failures_to_come = 1_500
+            ear = Ear()
+            await until(lambda: till.failures_to_come == 0)
+            books.hear(ear, heard("M1"))
+            await until(lambda: ear.answers != [])
+
+    run(story())
+
+
 def test_our_own_bug_is_reported_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
     class Broken(Till):
         def receive(self, heard: Sequence[Heard]) -> list[bytes | None]:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
+import pytest
+
 from fhir_radcharge.config import load
+from fhir_radcharge.errors import ConfigError
+from fhir_radcharge.gateway.control import ControlSocket
 from fhir_radcharge.ledger import Ledger
-from fhir_radcharge.serving import lacking
+from fhir_radcharge.serving import books_folder, lacking
 from tests.cli_desk import Desk
 
 LINKS = "".join(
@@ -36,3 +41,12 @@ def test_a_start_that_lacks_nothing_is_silent(tmp_path: Path) -> None:
     (desk.folder / "official.db").touch()
 
     assert said(desk) == []
+
+
+def test_a_folder_that_cannot_be_made_is_told_as_a_mistake_of_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    with pytest.raises(ConfigError, match=r"^store\.path: Not a directory; name a folder"):
+        books_folder(tmp_path / "file" / "var" / "books.db")
+    with pytest.raises(ConfigError, match=r"^control\.socket: Not a directory; name a folder"):
+        asyncio.run(ControlSocket(tmp_path / "file" / "var" / "c.sock", lambda *_: None).open())  # type: ignore[arg-type, return-value]

@@ -17,7 +17,7 @@ from fhir_radcharge.engine import Engine
 from fhir_radcharge.errors import LedgerError
 from fhir_radcharge.gateway.control import NoServerError, ask
 from fhir_radcharge.ledger import Ledger
-from fhir_radcharge.serving import engine_of, site_of
+from fhir_radcharge.serving import books_folder, engine_of, site_of
 
 __all__ = ["VERBS", "act", "books"]
 
@@ -84,7 +84,7 @@ def _is_running(config: Config) -> bool:
 def books(config: Config) -> Iterator[Engine]:
     """Take the lock of a site's ledger and return an engine over it; LedgerError if another process has it."""
     site = site_of(config)
-    config.store.path.parent.mkdir(parents=True, exist_ok=True)
+    books_folder(config.store.path)
     ledger = Ledger(config.store.path)
     try:
         yield engine_of(config, site, ledger)

@@ -100,7 +100,10 @@ def _error(kind: str, text: str) -> dict[str, Any]:
 
 
 def _bound(path: Path) -> socket.socket:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"control.socket: {error.strerror}; name a folder that is there or can be made") from None
     if path.exists():
         if not stat.S_ISSOCK(path.stat().st_mode):
             raise ConfigError(f"control.socket: {path.name} exists and is no socket; name another path")
