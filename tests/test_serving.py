@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from fhir_radcharge.errors import ConfigError
 from fhir_radcharge.gateway.control import ControlSocket
 from fhir_radcharge.ledger import Ledger
 from fhir_radcharge.serving import books_folder, lacking
-from tests.cli_desk import Desk
+from tests.cli_desk import ROOT, Desk
 
 LINKS = "".join(
     f'[[send]]\nname = "{name}"\nto = "127.0.0.1:2600"\n'
@@ -50,3 +52,21 @@ def test_a_folder_that_cannot_be_made_is_told_as_a_mistake_of_the_configuration(
         books_folder(tmp_path / "file" / "var" / "books.db")
     with pytest.raises(ConfigError, match=r"^control\.socket: Not a directory; name a folder"):
         asyncio.run(ControlSocket(tmp_path / "file" / "var" / "c.sock", lambda *_: None).open())  # type: ignore[arg-type, return-value]
+
+
+def test_a_server_whose_standard_streams_are_closed_gives_their_numbers_to_nothing_else(tmp_path: Path) -> None:
+    """What a library says to number 2 must not get into the books, or between the two processes."""
+    desk = Desk(tmp_path).close()
+    serve = f"exec {sys.executable} -m fhir_radcharge serve --config {desk.config} <&- 2>&-"
+    process = subprocess.Popen(["/bin/sh", "-c", serve], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("ready ")
+        (books,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        taken = {str(Path(f"/proc/{pid}/fd/{number}").readlink()) for pid in (process.pid, books) for number in (0, 2)}
+        assert taken == {"/dev/null"}
+    finally:
+        process.terminate()
+        process.wait(20)
+        process.communicate()
+    assert process.returncode == 0

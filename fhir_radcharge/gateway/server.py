@@ -64,6 +64,7 @@ def serve(
     (`doors.as_configured`). `verbs` are what the control socket offers besides `status`: each is called with the
     engine and its arguments, alone in a transaction.
     """
+    _fill_standard_streams()
     if around.logs:
         write_logs(level=config.work.log_level)
     _raise_file_limit()
@@ -219,6 +220,17 @@ def _day(engine: Calendar, args: Mapping[str, Any]) -> int:
 def _say(line: str) -> None:
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
+
+
+def _fill_standard_streams() -> None:
+    """Stand in for streams that were closed by whoever started this: their numbers must not be given to the books."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  as long as the process
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 def _raise_file_limit() -> None:
