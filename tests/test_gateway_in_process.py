@@ -229,6 +229,19 @@ def test_a_process_that_does_not_end_is_killed() -> None:
         os.kill(child, 0)
 
 
+def test_a_process_that_the_system_reaps_unasked_has_ended() -> None:
+    """Some supervisors start a program with SIGCHLD ignored, and that is inherited."""
+
+    async def story(books: Books, failures: list[BaseException]) -> None:
+        assert await books.ask(kept, {}) == []
+
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with_books(story, Till())
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+
+
 def test_the_process_ends_by_itself_with_the_gateway_and_lets_go_of_the_books(tmp_path: Path) -> None:
     path = tmp_path / "radcharge.db"
     gone, theirs = socket.socketpair()

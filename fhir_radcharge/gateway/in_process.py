@@ -78,13 +78,15 @@ class InProcess:
         """See that the process has ended; one that does not in time is killed, which its books survive."""
         with suppress(OSError):
             self._ours.close()
-        for _ in range(100):
-            if os.waitpid(self._child, os.WNOHANG)[0]:
-                return
-            select.select([], [], [], 0.02)
-        log.error("books_killed")
-        os.kill(self._child, signal.SIGKILL)
-        os.waitpid(self._child, 0)
+        # Started with SIGCHLD ignored, which is inherited, the system reaps it unasked and there is no such child.
+        with suppress(ChildProcessError):
+            for _ in range(100):
+                if os.waitpid(self._child, os.WNOHANG)[0]:
+                    return
+                select.select([], [], [], 0.02)
+            log.error("books_killed")
+            os.kill(self._child, signal.SIGKILL)
+            os.waitpid(self._child, 0)
 
 
 class _Ear(asyncio.Protocol):
