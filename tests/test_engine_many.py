@@ -119,7 +119,7 @@ def test_a_refusal_that_names_lines_leaves_the_others_taken(tmp_path: Path) -> N
     "answer",
     [
         b"", b"no answer at all", answer_naming([]), answer_naming(["FT1^1", "PID^1"]), answer_naming(["FT1^3"]),
-        answer_naming(["FT1^1", "FT1^2"]), answer_naming(["FT1"]), answer_naming(["FT1^0"]), answer_naming(["FT1^1x"]),
+        answer_naming(["FT1^2"]) + b"ERR||||E|||closed\r", answer_naming(["FT1^1", "FT1^2"]), answer_naming(["FT1"]), answer_naming(["FT1^0"]), answer_naming(["FT1^1x"]),
     ],
 )  # fmt: skip
 def test_a_refusal_about_anything_else_is_about_the_whole_message(tmp_path: Path, answer: bytes) -> None:
@@ -136,6 +136,16 @@ def test_a_warning_refuses_no_line(tmp_path: Path) -> None:
     office.send("refused", answer_naming(["FT1^2"]) + b"ERR||FT1^1^7|0|W\r")
 
     assert office.ledger.read("select count(*) from struck") == [(1,)]
+
+
+@pytest.mark.parametrize("error", ["ERR||FT1^1^25~FT1^3^25|207|E", "ERR||FT1^1~FT1^3||E", "ERR||FT1^1~|207|E\rERR||FT1^3|||207"])
+def test_one_error_may_name_many_lines_and_need_no_code(tmp_path: Path, error: str) -> None:
+    """ERR-2 repeats, and a receiver that names a line in it has said enough: the second line was posted."""
+    office = Office(tmp_path / "a.db", BY_LINE, 3)
+    (lines,) = office.send("refused", f"MSH|^~\\&|B|L|R|L|20260303||ACK|9|P|2.5.1\rMSA|AE|1\r{error}\r".encode())
+
+    struck = office.ledger.read("select p.day from struck s join posting p on p.id = s.posting order by p.day")
+    assert [day.replace("-", "") for (day,) in struck] == [lines[0][1], lines[2][1]]
 
 
 def test_lines_are_told_apart_only_where_the_profile_says_so(tmp_path: Path) -> None:

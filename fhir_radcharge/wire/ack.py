@@ -269,10 +269,12 @@ def _new_err(error: MessageError, d: Delimiters) -> str:
 def _errors(line: Sequence[str], d: Delimiters) -> list[AnswerError]:
     """Return what one received ERR says, in the old shape (ERR-1) or the new one (ERR-2 to 8)."""
     fields = [*line, *[""] * (9 - len(line))]
-    if fields[3]:
+    if any(fields[2:]):
         code = _leaf_of(fields[3], 1, d)
         said = [er7.unescape(fields[n], d) for n in (7, 8) if fields[n]] or [_leaf_of(fields[3], 2, d)]
-        return [AnswerError(_place(fields[2], d), code, fields[4], "; ".join(said))]
+        # ERR-2 repeats: one error may be about many places.
+        places = [place for place in er7.repetitions(fields[2], d) if place] or [""]
+        return [AnswerError(_place(place, d), code, fields[4], "; ".join(said)) for place in places]
     return [_old_error(repetition, d) for repetition in er7.repetitions(fields[1], d)]
 
 
