@@ -119,7 +119,8 @@ def test_a_refusal_that_names_lines_leaves_the_others_taken(tmp_path: Path) -> N
     "answer",
     [
         b"", b"no answer at all", answer_naming([]), answer_naming(["FT1^1", "PID^1"]), answer_naming(["FT1^3"]),
-        answer_naming(["FT1^2"]) + b"ERR||||E|||closed\r", answer_naming(["FT1^1", "FT1^2"]), answer_naming(["FT1"]), answer_naming(["FT1^0"]), answer_naming(["FT1^1x"]),
+        answer_naming(["FT1^2"]) + b"ERR||||E|||closed\r", answer_naming(["FT1^1", "FT1^2"]),
+        answer_naming(["FT1"]), answer_naming(["FT1^0"]), answer_naming(["FT1^1x"]),
     ],
 )  # fmt: skip
 def test_a_refusal_about_anything_else_is_about_the_whole_message(tmp_path: Path, answer: bytes) -> None:
@@ -138,7 +139,9 @@ def test_a_warning_refuses_no_line(tmp_path: Path) -> None:
     assert office.ledger.read("select count(*) from struck") == [(1,)]
 
 
-@pytest.mark.parametrize("error", ["ERR||FT1^1^25~FT1^3^25|207|E", "ERR||FT1^1~FT1^3||E", "ERR||FT1^1~|207|E\rERR||FT1^3|||207"])
+@pytest.mark.parametrize(
+    "error", ["ERR||FT1^1^25~FT1^3^25|207|E", "ERR||FT1^1~FT1^3||E", "ERR||FT1^1~|207|E\rERR||FT1^3|||207"]
+)
 def test_one_error_may_name_many_lines_and_need_no_code(tmp_path: Path, error: str) -> None:
     """ERR-2 repeats, and a receiver that names a line in it has said enough: the second line was posted."""
     office = Office(tmp_path / "a.db", BY_LINE, 3)
