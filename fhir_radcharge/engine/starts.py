@@ -21,10 +21,10 @@ class Starts:
         """Count this start, once whatever is undone meanwhile; tell whether the count is on disk already, so that
         the work may begin."""
         before = self.of(name)
-        with_this = self._with_this.setdefault(name, before + 1)
-        if before == with_this:
+        if before and self._with_this.get(name) == before:
             return True
-        set_cursor(self._ledger, f"starts/{name}", with_this)
+        self._with_this[name] = before + 1
+        set_cursor(self._ledger, f"starts/{name}", before + 1)
         return False
 
     def rest(self) -> None:
