@@ -202,7 +202,7 @@ def test_the_engine_is_told_of_an_end_in_order_and_books_that_cannot_be_written_
     run(story(1))
 
 
-def test_a_disk_that_is_full_for_hours_ends_nothing() -> None:
+def test_a_disk_that_is_full_for_hours_ends_nothing_and_fills_no_log(caplog: pytest.LogCaptureFixture) -> None:
     async def story() -> None:
         till = Till()
         async with books_of(till, retry_s=1e-9, retry_max_s=1e-9, poll_s=0.01) as books:
@@ -213,6 +213,8 @@ def test_a_disk_that_is_full_for_hours_ends_nothing() -> None:
             await until(lambda: ear.answers != [])
 
     run(story())
+    told = [one.values["failures"] for one in caplog.records if one.msg == "storage_failed"]  # type: ignore[attr-defined]
+    assert told == [1, 10, 100, 1000]
 
 
 def test_our_own_bug_is_reported_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:

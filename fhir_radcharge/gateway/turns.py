@@ -241,7 +241,9 @@ class Turns:
         self._failures += 1
         self._backlog = True
         self._hungry.update(self._free)
-        log.error("storage_failed", failures=self._failures, frames=len(batch.heard))
+        if str(self._failures).strip("0") == "1":
+            # Every sender that asks again makes another: the first, the tenth, the hundredth in a row are told.
+            log.error("storage_failed", failures=self._failures, frames=len(batch.heard))
         self._hand_back([], [ticket for ticket, _ in batch.told], [])
         for asked in batch.asked:
             self._tell(Refused(asked.ticket, error))
