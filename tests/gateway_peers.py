@@ -10,10 +10,11 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import date
 from typing import Any
 
+from on_thread import OnThread
+
 from fhir_radcharge.engine import Heard, Outcome, Send
 from fhir_radcharge.errors import LedgerError
 from fhir_radcharge.gateway.books import Books
-from fhir_radcharge.gateway.on_thread import OnThread
 from fhir_radcharge.gateway.pace import Pace
 from fhir_radcharge.wire.mllp import Frame, Framer, frame
 

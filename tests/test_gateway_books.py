@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pytest
 from gateway_peers import Till, books_of, message, run, until
+from on_thread import OnThread
 
 from fhir_radcharge.engine import Heard, Outcome, Send
 from fhir_radcharge.errors import LedgerError
 from fhir_radcharge.gateway.books import Books
 from fhir_radcharge.gateway.logs import JsonLines
-from fhir_radcharge.gateway.on_thread import OnThread
 from fhir_radcharge.gateway.pace import Pace, Slices
 
 
@@ -111,21 +111,23 @@ def test_a_backlog_is_worked_through_in_slices_while_senders_are_served() -> Non
 
 
 class Carrier:
-    """A link of one lane that writes down what it is to carry, and at which commit."""
+    """A link of one lane that writes down what it is to carry."""
 
     destination, lanes = "biller", 1
 
-    def __init__(self, till: Till) -> None:
-        self._till = till
-        self.sends: list[tuple[bytes, int]] = []
+    def __init__(self) -> None:
+        self.sends: list[Send] = []
 
     def carry(self, sends: list[Send]) -> None:
-        self.sends += [(send.body, self._till.commits) for send in sends]
+        self.sends += sends
 
 
 def test_a_lane_that_is_answered_during_a_slice_goes_on_with_its_commit() -> None:
     class Slow(Till):
-        begun, go_on = threading.Event(), threading.Event()
+        def __init__(self) -> None:
+            super().__init__()
+            self.begun, self.go_on = threading.Event(), threading.Event()
+            self.taken_after: dict[str, int] = {}
 
         def work(self, messages_max: int, patients_max: int) -> int:
             if self.backlog:
@@ -133,10 +135,15 @@ def test_a_lane_that_is_answered_during_a_slice_goes_on_with_its_commit() -> Non
                 assert self.go_on.wait(5.0)
             return super().work(messages_max, patients_max)
 
+        def take(self, destination: str, free_lanes: Collection[int], lanes: int) -> list[Send]:
+            sends = super().take(destination, free_lanes, lanes)
+            self.taken_after.update((send.control_id, self.commits) for send in sends)
+            return sends
+
     async def story() -> None:
         till = Slow()
         till.queue("biller", 0, "M1", "M2")
-        carrier, ear = Carrier(till), Ear()
+        carrier, ear = Carrier(), Ear()
         async with books_of(till, poll_s=60.0) as books:
             books.want(carrier, 0)
             await until(lambda: len(carrier.sends) == 1)
@@ -149,7 +156,7 @@ def test_a_lane_that_is_answered_during_a_slice_goes_on_with_its_commit() -> Non
             till.go_on.set()
             await until(lambda: len(carrier.sends) == 2)
 
-            assert carrier.sends[1] == (message("M2"), before + 1)
+            assert (carrier.sends[1].body, till.taken_after["M2"]) == (message("M2"), before)
 
     run(story())
 

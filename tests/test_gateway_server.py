@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from gateway_peers import Destination, Sender, Till, ack, message, run, until
+from on_thread import OnThread
 
 from fhir_radcharge.chargemaster import ChargeMaster
 from fhir_radcharge.config import Config, load
@@ -25,7 +26,6 @@ from fhir_radcharge.errors import ConfigError, LedgerError, RadchargeError, Unsa
 from fhir_radcharge.gateway.control import NoServerError, ask
 from fhir_radcharge.gateway.doors import answers_of, as_configured
 from fhir_radcharge.gateway.logs import JsonLines, log, surrogate
-from fhir_radcharge.gateway.on_thread import OnThread
 from fhir_radcharge.gateway.server import Gateway, Surroundings
 from fhir_radcharge.places import Plans, Settings
 from fhir_radcharge.profiles.destinations import read_destination

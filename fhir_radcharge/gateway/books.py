@@ -1,8 +1,7 @@
 """The books, as the event loop sees them: all that is told, wanted, settled or asked is posted to their one owner.
 
-The loop never touches the books. Where they are owned is told at the beginning: in a process of its own, so that
-neither a computation nor a commit keeps a sender waiting for the interpreter (`in_process`), or on a thread of this
-process (`on_thread`).
+The loop never touches the books. They are owned by a process of its own (`in_process`), so that neither a computation
+nor a commit keeps a sender waiting for the interpreter; a test may have them elsewhere.
 """
 
 from __future__ import annotations

@@ -126,8 +126,7 @@ def _own(channel: socket.socket, open_books: OpenBooks, pace: Pace) -> NoReturn:
         return books
 
     try:
-        # No other thread wants the interpreter, so there is nobody to give a breath to.
-        keep_books(opened, pace._replace(breath_s=0.0), _Inbox(channel), _Mouth(channel))
+        keep_books(opened, pace, _Inbox(channel), _Mouth(channel))
         status = 0
     finally:
         with suppress(OSError, ValueError):

@@ -22,7 +22,6 @@ class Pace(NamedTuple):
     frames_max: int = 512
     slice_s: float = 0.005
     door_s: float = 0.006
-    breath_s: float = 0.0005
     crowd: int = 8
     together_s: float = 0.001
     quiet_s: float = 0.25

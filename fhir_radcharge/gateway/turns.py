@@ -142,7 +142,7 @@ class Turns:
     def _patience(self) -> float:
         if self._failures:
             return min(self._pace.retry_max_s, self._pace.retry_s * 2.0 ** min(self._failures - 1, 32))
-        return self._pace.breath_s if self._backlog else self._pace.poll_s
+        return 0.0 if self._backlog else self._pace.poll_s
 
     def _sort(self, item: Any, batch: Batch) -> None:
         if type(item) is Told:

@@ -1,4 +1,4 @@
-"""The books on a thread of this process: for a host that is one process, and for whoever looks at the engine itself."""
+"""The books on a thread of this process, for a test that looks at the engine or holds its commits back."""
 
 from __future__ import annotations
 
